@@ -1,0 +1,77 @@
+# Everything a person does here, one target each; `make` alone lists them. Recipes are silent, and whatever installs talks on
+# stderr, so that `make demo ARGS=--json` prints nothing but the demo's own output.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell command -v $(name)),$(name))))
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --retries 5 --timeout 60
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-unit check format services services-stop bench lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@echo '  ARGS="..." is handed to demo, test, test-unit and bench.'
+
+demo: $(VENV)/.runtime  ## install, then the main job over three simulated regions, with no service needed
+	@$(VENV)/bin/region-sync demo $(ARGS)
+
+test: venv  ## install, provision services, run every test but the slow ones; stop what was not running before
+	@$(PY) -m tests.services run $(PY) -m pytest -m "not slow" $(ARGS)
+
+test-unit: venv  ## only the tests that need no service
+	@$(PY) -m pytest tests/unit $(ARGS)
+
+check: venv  ## style, types, layers, sizes
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy -p tests.services
+	@$(VENV)/bin/lint-imports
+	@$(PY) tests/check_sizes.py
+
+format: venv  ## write the code in the house's form
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+services: venv  ## RabbitMQ, Kafka and MariaDB on ports of their own, below .services/
+	@$(PY) -m tests.services start
+
+services-stop:  ## end them, and remove their data
+	@if [ -x $(PY) ]; then $(PY) -m tests.services stop; fi
+
+bench: venv  ## the benchmarks, printed as ratios
+	@$(PIP) -e '.[bench]' -c requirements.lock >&2
+	@$(PY) -m tests.services run $(PY) -m tests.benchmarks $(ARGS)
+
+venv: $(VENV)/.dev  ## .venv with everything for development; again only after a change of pyproject.toml or the lock
+
+lock: venv  ## requirements.lock anew, from what .venv holds
+	@{ echo '# Written by `make lock`: the versions that the tests ran with, used as constraints.'; \
+	   $(PY) -m pip freeze --disable-pip-version-check --exclude-editable; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean: services-stop  ## remove .venv, .services and all caches
+	@rm -rf $(VENV) .services build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.dev: $(VENV)/bin/pip pyproject.toml requirements.lock
+	@echo 'installing into $(VENV) ...' >&2
+	@$(PIP) -e '.[dev]' -c requirements.lock >&2
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/.runtime: $(VENV)/bin/pip pyproject.toml requirements.lock
+	@echo 'installing into $(VENV) ...' >&2
+	@$(PIP) -e . -c requirements.lock >&2
+	@touch $@
+
+# pip comes last when a venv is made, so a run that died half-way is noticed here and done again.
+$(VENV)/bin/pip:
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed: install it, or name one with make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	      { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends python3-venv; } >&2; } || \
+	    { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) >&2

@@ -1,0 +1,1 @@
+"""The walk: observe, merge and apply as Faust agents over the pure core, the client and the outbox."""

@@ -1,0 +1,180 @@
+"""Carries a plan out: fills in what only the edge knows, and takes each answer as the read-back.
+
+In: a target, its plan, what was read. Out: what the region holds afterwards. Called by apply. Passwords are
+made here and nowhere kept: CloudStack takes none that it has itself, and a user sets one by a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from pipeline.agents.desk import STAND_IN, Desk, is_stand_in
+from pipeline.cloudstack.errors import NotFound, Refused, UuidUsed
+from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
+from pipeline.core.errors import TemporaryError
+from pipeline.core.plan import Call, Plan, Target, state_calls
+from pipeline.core.records import Desired, Founder
+
+_NAMESPACE: Final = uuid.UUID("6f0f3c5e-2f0b-4c57-9a53-0c6b8b5f5c11")
+ACCOUNT_TOO: Final = frozenset({"enableUser", "lockUser"})
+"""Enabling a user enables its account, locking the last enabled one locks it (CloudStack's
+AccountManagerImpl): what the account should be is for its own desired state to say."""
+_DOMAIN_PARAMS: Final = ("parentdomainid", "domainid")
+
+
+class Exclusive(Protocol):
+    """Keeps the other lanes off one key."""
+
+    def __call__(self, key: str) -> AbstractAsyncContextManager[None]: ...
+
+
+class Caller:
+    """Makes the calls of one region."""
+
+    def __init__(self, desk: Desk, exclusive: Exclusive) -> None:
+        self._desk = desk
+        self._exclusive = exclusive
+
+    async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Snapshot:
+        """What the region holds afterwards. Raises as the client does."""
+        seen: Snapshot | None = actual
+        for call in planned.calls:
+            before = seen or actual
+            try:
+                answer = await self._call(call, desired)
+            except UuidUsed:
+                await self._mint(target, desired)
+                raise TemporaryError(f"{target.kind} {target.uuid} gets another UUID here") from None
+            except NotFound as error:
+                raise TemporaryError(str(error)) from error
+            seen = self._after(target, call, answer, before)
+        if seen is None:
+            seen = await self._desk.resources.read(target.kind, target.uuid)
+        if target.kind is Kind.ACCOUNT:
+            await self._dismiss_stand_ins(seen)
+        return seen
+
+    async def _call(self, call: Call, desired: Desired) -> Mapping[str, Any]:
+        params = dict(call.params)
+        for name in _DOMAIN_PARAMS:
+            if params.get(name) == ROOT:
+                params[name] = self._desk.resources.root
+        if call.needs_password:
+            params["password"] = f"{secrets.token_urlsafe(30)}-aA1"
+        if call.role is not None:
+            params["roleid"] = await self._desk.resources.role_id(call.role)
+        if call.command == "createAccount":
+            return await self._create_account(params, desired)
+        if call.command == "createUser":
+            return await self._create_user(params, desired)
+        if call.command in ACCOUNT_TOO:
+            async with self._account_kept(desired) as kept:
+                if call.command == "lockUser" and (kept.fields or {}).get("state") == DISABLED:
+                    # In a disabled account CloudStack does not lock the last enabled user.
+                    await self._desk.client.call("enableAccount", {"id": kept.uuid})
+                return await self._desk.client.call(call.command, params)
+        return await self._desk.client.call(call.command, params)
+
+    async def _create_account(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
+        """With its oldest user as the first; with a stand-in where there is none, or it can't be used."""
+        founder = await asyncio.to_thread(self._founder, desired)
+        client = self._desk.client
+        if founder is not None:
+            try:
+                return await client.call("createAccount", params | _founding(founder))
+            except Refused:
+                snapshot = await self._desk.resources.read(Kind.ACCOUNT, params["accountid"])
+                if snapshot.present:
+                    raise TemporaryError("the account was created in the meantime") from None
+        return await client.call("createAccount", params | _stand_in(params["accountid"]))
+
+    def _founder(self, desired: Desired) -> Founder | None:
+        """The account's oldest user now; the one that came with the message where no record tells, unless it
+        was removed since (its removal may have come by here already)."""
+        oldest = self._desk.store.founder(desired.uuid)
+        if oldest is not None or desired.founder is None:
+            return oldest
+        return None if self._desk.store.is_removed(desired.founder.uuid) else desired.founder
+
+    async def _create_user(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
+        """CloudStack makes no user in an account that is not enabled: it is, for the moment of the call."""
+        try:
+            return await self._desk.client.call("createUser", params)
+        except UuidUsed:
+            raise
+        except Refused:
+            context = await self._desk.context(desired)
+            account = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
+            if account.fields is None or account.fields["state"] == ENABLED:
+                raise
+        async with self._account_kept(desired) as kept:
+            await self._desk.client.call("enableAccount", {"id": kept.uuid})
+            return await self._desk.client.call("createUser", params)
+
+    @asynccontextmanager
+    async def _account_kept(self, desired: Desired) -> AsyncIterator[Snapshot]:
+        """The user's account, whose state is afterwards what it was before.
+
+        Should this worker die inside, the account's own last row, applied once more, sees to it.
+        """
+        context = await self._desk.context(desired)
+        async with self._exclusive(context.parent_local):
+            before = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
+            state = (before.fields or {}).get("state", ENABLED)
+            ours = {"state": LOCKED if state == ENABLED else ENABLED}
+            await asyncio.to_thread(self._desk.store.reopen, context.parent, ours, self._desk.clock())
+            try:
+                yield before
+            finally:
+                after = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
+                now = (after.fields or {}).get("state", state)
+                for call in state_calls(Kind.ACCOUNT, context.parent_local, now, state):
+                    await self._desk.client.call(call.command, call.params)
+
+    def _after(
+        self, target: Target, call: Call, answer: Mapping[str, Any], before: Snapshot
+    ) -> Snapshot | None:
+        """The answer as a snapshot; None where it tells nothing and the region must be read."""
+        held = answer.get(target.kind.lower())
+        if isinstance(held, dict):
+            return self._desk.resources.snapshot(target.kind, held)
+        if call.command.startswith("delete"):
+            return Snapshot(target.kind, target.uuid, None)
+        if call.command == "moveUser" and before.fields is not None:
+            return replace(before, fields={**before.fields, "parent": call.params["accountid"]})
+        return None
+
+    async def _mint(self, target: Target, desired: Desired) -> None:
+        """A UUID that was ever used in a region can't be used there again (cloudstack.md): unless it is
+        there after all (a call that answered too late), the entity gets another one in this region."""
+        if (await self._desk.resources.read(target.kind, target.uuid)).present:
+            return
+        minted = str(uuid.uuid5(_NAMESPACE, f"{self._desk.region}/{target.uuid}"))
+        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, minted)
+
+    async def _dismiss_stand_ins(self, account: Snapshot) -> None:
+        for user in account.users:
+            if is_stand_in(user):
+                await self._desk.client.call("deleteUser", {"id": user.uuid})
+
+
+def _founding(founder: Founder) -> dict[str, str]:
+    fields = founder.fields
+    params = {name: fields[name] for name in ("firstname", "lastname", "email")}
+    params |= {"username": fields["name"], "userid": founder.uuid}
+    return params | ({"timezone": fields["timezone"]} if fields.get("timezone") else {})
+
+
+def _stand_in(account: str) -> dict[str, str]:
+    return {
+        "username": f"{STAND_IN}{account[:8]}",
+        "firstname": "Region",
+        "lastname": "Sync",
+        "email": "nobody@localhost",
+    }

@@ -1,0 +1,126 @@
+"""What every lane of a region worker works with: the region, the store, the publisher, the clock.
+
+In: questions and results of single entities. Out: batched statements and published messages. Used by observe
+and apply; built by the region worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline import wire
+from pipeline.agents.batch import Batcher
+from pipeline.agents.publish import Message, Publisher
+from pipeline.cloudstack.client import CloudStack
+from pipeline.cloudstack.resources import Resources
+from pipeline.core import topics
+from pipeline.core.entities import Kind, Snapshot
+from pipeline.core.events import hint
+from pipeline.core.records import Desired, Founder, Observation
+from pipeline.outbox.region import Context, RegionStore, Settlement
+
+STAND_IN: Final = "region-sync-founder-"
+"""User names that begin so are stand-ins: CloudStack makes no account without a user, so an account that has
+none left is made with one that is removed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Why an entity was read: what an observation says besides what it saw."""
+
+    time: int
+    cause: str
+    applied: int | None = None
+
+
+class Desk:
+    """One region worker's access to everything outside of it."""
+
+    def __init__(
+        self, resources: Resources, store: RegionStore, publisher: Publisher, clock: Callable[[], int]
+    ) -> None:
+        self.resources = resources
+        self.store = store
+        self.clock = clock
+        self._publisher = publisher
+        self._contexts: Batcher[Desired, Context] = Batcher(store.contexts)
+        self._settlements: Batcher[Settlement, None] = Batcher(self._settle)
+        self._names: Batcher[str, str] = Batcher(self._canonical)
+        self.settled = asyncio.Event()
+
+    @property
+    def client(self) -> CloudStack:
+        return self.resources.client
+
+    @property
+    def region(self) -> str:
+        return self.store.region
+
+    async def context(self, desired: Desired) -> Context:
+        return await self._contexts.ask(desired)
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Returns when the row is written."""
+        await self._settlements.ask(settlement)
+        self.settled.set()
+
+    async def publish(self, snapshot: Snapshot, sighting: Sighting, canonical: str | None = None) -> None:
+        """What was seen, to the hub; returns when Kafka has it. What is never touched is never told."""
+        if snapshot.protected or is_stand_in(snapshot):
+            return
+        key = canonical or await self._names.ask(snapshot.uuid)
+        observation = Observation(
+            region=self.region,
+            kind=snapshot.kind,
+            uuid=snapshot.uuid,
+            fields=None if snapshot.fields is None else dict(snapshot.fields),
+            time=sighting.time,
+            cause=sighting.cause,
+            applied=sighting.applied,
+            founder=_founder(snapshot),
+        )
+        await self._publisher.publish([Message(topics.OBSERVATIONS, key.encode(), wire.encode(observation))])
+
+    async def hint(self, kind: Kind, uuids: Sequence[str], time: int) -> None:
+        """Asks for these entities of this region to be read, by the one road there is."""
+        topic = topics.events(self.region)
+        await self._publisher.publish([Message(topic, u.encode(), hint(kind, u, time)) for u in uuids])
+
+    async def dead_letter(self, key: bytes | None, value: bytes, reason: str) -> None:
+        """What could not be read, whole, with the reason."""
+        headers = {topics.HEADER_REASON: reason[:500], topics.HEADER_REGION: self.region}
+        await self._publisher.publish([Message(topics.DEAD_LETTERS, key, value, headers)])
+
+    async def send_due(self, limit: int) -> None:
+        """Rows that were parked, or whose publishing crashed, once more to this region's own topic."""
+        leased = self.clock()
+        rows = await asyncio.to_thread(self.store.due, leased, limit)
+        topic = topics.desired(self.region)
+        await self._publisher.publish([Message(topic, key, body) for _, key, body in rows])
+        if rows:
+            ids = [row for row, _, _ in rows]
+            await asyncio.to_thread(self.store.republished, ids, leased, self.clock())
+
+    def _settle(self, settlements: Sequence[Settlement]) -> list[None]:
+        self.store.settle(settlements, self.clock())
+        return [None] * len(settlements)
+
+    def _canonical(self, locals_: Sequence[str]) -> list[str]:
+        known = self.store.canonical(set(locals_))
+        return [known.get(local, local) for local in locals_]
+
+
+def is_stand_in(snapshot: Snapshot) -> bool:
+    name = "" if snapshot.fields is None else snapshot.fields["name"]
+    return snapshot.kind is Kind.USER and name.startswith(STAND_IN)
+
+
+def _founder(snapshot: Snapshot) -> Founder | None:
+    """The oldest user of an account, whom another region can make the account with."""
+    for user in snapshot.users:
+        if user.fields is not None and not is_stand_in(user):
+            return Founder(user.uuid, dict(user.fields))
+    return None

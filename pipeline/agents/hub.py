@@ -1,0 +1,142 @@
+"""The hub: takes observations in batches, merges each batch in one transaction, publishes what follows.
+
+In: messages of the observations topic. Out: rows in the store, desired states on the regions' topics,
+hints. Order of a batch: decide, commit, publish, mark as published, acknowledge. Cut off anywhere, it is
+taken again: what was committed is then a redelivery, and a row that was not published is sent by its
+region's timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from pipeline import wire
+from pipeline.agents.acknowledge import Partition
+from pipeline.agents.guard import Guard
+from pipeline.agents.intake import Taken
+from pipeline.agents.merge import Merger, Seen
+from pipeline.agents.publish import Message, Publisher
+from pipeline.core import topics
+from pipeline.core.records import Desired, Position
+from pipeline.outbox.hub import DeadLetter, HubStore
+
+QUEUED: Final = 4_000
+LETTER_KEPT: Final = 65_536
+"""Bytes of a dead letter's body that the table keeps; the topic has the rest."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """When, where and for whom: `epoch` tells this log of observations from an earlier one, `regions` are
+    those that take part."""
+
+    epoch: str
+    clock: Callable[[], int]
+    regions: frozenset[str]
+
+
+class Hub:
+    """The part of the hub that knows no Faust."""
+
+    def __init__(self, store: HubStore, merger: Merger, publisher: Publisher, place: Place) -> None:
+        self._store = store
+        self._merger = merger
+        self._publisher = publisher
+        self._epoch = place.epoch
+        self._clock = place.clock
+        self._regions = place.regions
+        self._queue: asyncio.Queue[Taken] = asyncio.Queue(QUEUED)
+        self._given_up: set[Partition] = set()
+        self.guard = Guard()
+        self.outcomes: Counter[str] = Counter()
+
+    async def take(self, taken: Taken) -> None:
+        """A message of the observations topic; waits while too many do."""
+        self._given_up.discard(taken.partition)
+        await self._queue.put(taken)
+
+    async def take_dead_letter(self, taken: Taken) -> None:
+        """A message of the dead letters' topic, into the table where people look."""
+        letter = DeadLetter(
+            topic=taken.partition[0],
+            partition=taken.partition[1],
+            offset=taken.offset,
+            region=_header(taken, topics.HEADER_REGION),
+            routing_key=_header(taken, topics.HEADER_ROUTING_KEY),
+            reason=_header(taken, topics.HEADER_REASON),
+            body=taken.value[:LETTER_KEPT],
+            time=self._clock(),
+        )
+        await self.guard.patiently(
+            "dead letter", lambda: asyncio.to_thread(self._store.keep_dead_letters, [letter])
+        )
+        taken.acknowledge()
+
+    def give_up(self, partitions: Collection[Partition]) -> None:
+        """These partitions belong to another hub now; the store's revisions keep us from its records."""
+        self._given_up |= set(partitions)
+
+    async def run(self, size: int) -> None:
+        """Batch after batch of at most `size`, until cancelled. Raises whatever is unknown."""
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < size and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            batch = [taken for taken in batch if taken.partition not in self._given_up]
+            await self._merge(batch)
+            for taken in batch:
+                taken.acknowledge()
+
+    async def _merge(self, batch: Sequence[Taken]) -> None:
+        seen = [one for taken in batch for one in [await self._read(taken)] if one is not None]
+        while seen:
+            count = await self.guard.patiently("merge", partial(self._once, seen))
+            seen = seen[count:]
+
+    async def _once(self, seen: Sequence[Seen]) -> int:
+        """One transaction and what follows from it; how many observations it took."""
+        rows, hints, count = await asyncio.to_thread(self._decide_and_commit, seen)
+        await self._publisher.publish([message for _, message in rows] + hints)
+        if rows:
+            await asyncio.to_thread(self._store.published, [row for row, _ in rows], self._clock())
+        return count
+
+    def _decide_and_commit(
+        self, seen: Sequence[Seen]
+    ) -> tuple[list[tuple[int, Message]], list[Message], int]:
+        batch = self._merger.batch(seen)
+        rows = self._store.commit(batch.changes, self._clock())
+        keys = self._store.locals({(desired.uuid, desired.region) for _, desired, _ in rows})
+        self.outcomes.update(batch.outcomes)
+        return [(row, _message(desired, body, keys)) for row, desired, body in rows], batch.hints, batch.taken
+
+    async def _read(self, taken: Taken) -> Seen | None:
+        try:
+            observation = wire.observation(taken.value)
+            if observation.region not in self._regions:
+                raise wire.Unreadable(f"region {observation.region!r} takes no part")
+        except wire.Unreadable as error:
+            log.warning("dead letter: %s", error)
+            headers = {topics.HEADER_REASON: str(error)[:500]}
+            letter = Message(topics.DEAD_LETTERS, taken.key, taken.value, headers)
+            await self.guard.patiently("dead letter", partial(self._publisher.publish, [letter]))
+            return None
+        return Seen(observation, Position(f"{self._epoch}/{taken.partition[1]}", taken.offset))
+
+
+def _message(desired: Desired, body: bytes, keys: dict[tuple[str, str], str]) -> Message:
+    """Keyed by the region's own UUID, as its events are: both meet in one lane."""
+    key = keys.get((desired.uuid, desired.region), desired.uuid)
+    return Message(topics.desired(desired.region), key.encode(), body)
+
+
+def _header(taken: Taken, name: str) -> str:
+    return taken.headers.get(name, b"").decode("utf-8", "replace")

@@ -1,0 +1,114 @@
+"""Works on many keys at a time and on each key by one lane at a time.
+
+In: items, each with its key. Out: calls of the work function with a key and all its waiting items, in order
+of arrival. The queue holds keys, not items: what waits for one key is handed over together, so that ten hints
+cost one read and only the newest of ten desired states is applied. Used by the region worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Lanes(Generic[Item]):
+    """`count` lanes over a bounded number of waiting items (`room`)."""
+
+    def __init__(self, count: int, room: int, work: Callable[[str, list[Item]], Awaitable[None]]) -> None:
+        self._count = count
+        self._room = asyncio.Semaphore(room)
+        self._work = work
+        self._waiting: dict[str, list[Item]] = {}
+        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._busy: set[str] = set()
+        self._wanted: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Items handed in and not taken up by a lane yet."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def busy(self) -> int:
+        """Keys at work."""
+        return len(self._busy)
+
+    @property
+    def full(self) -> bool:
+        return self._room.locked()
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._lane(), name=f"lane-{n}") for n in range(self._count)]
+
+    async def run(self) -> None:
+        """Until a lane fails; raises its error. The work function is expected never to fail."""
+        await asyncio.gather(*self._tasks)
+
+    async def stop(self) -> None:
+        """Ends every lane where it is; what was not finished is read again by whoever comes next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def put(self, key: str, item: Item) -> None:
+        """Waits while there is no room: the consumer stops fetching, Kafka keeps the rest."""
+        await self._room.acquire()
+        self._waiting.setdefault(key, []).append(item)
+        if len(self._waiting[key]) == 1 and key not in self._busy:
+            self._ready.put_nowait(key)
+
+    def discard(self, unwanted: Callable[[Item], bool]) -> None:
+        """Drops waiting items, of partitions that were given away."""
+        for key in list(self._waiting):
+            kept = [item for item in self._waiting[key] if not unwanted(item)]
+            self._make_room(len(self._waiting[key]) - len(kept))
+            if kept:
+                self._waiting[key] = kept
+            else:
+                del self._waiting[key]
+
+    @asynccontextmanager
+    async def exclusive(self, key: str) -> AsyncIterator[None]:
+        """For a lane that must touch a second entity: no lane works on `key` inside. Only from child to
+        parent (user to account), so two lanes never wait for each other."""
+        while key in self._busy:
+            freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wanted[key].append(freed)
+            await freed
+        self._busy.add(key)
+        try:
+            yield
+        finally:
+            self._release(key)
+
+    async def _lane(self) -> None:
+        while True:
+            key = await self._ready.get()
+            items = self._waiting.pop(key, None) if key not in self._busy else None
+            if items is None:
+                continue
+            self._make_room(len(items))
+            self._busy.add(key)
+            try:
+                await self._work(key, items)
+            finally:
+                self._release(key)
+
+    def _release(self, key: str) -> None:
+        self._busy.discard(key)
+        if key in self._wanted:
+            for freed in self._wanted.pop(key):
+                if not freed.done():
+                    freed.set_result(None)
+        if key in self._waiting:
+            self._ready.put_nowait(key)
+
+    def _make_room(self, count: int) -> None:
+        for _ in range(count):
+            self._room.release()

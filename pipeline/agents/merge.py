@@ -1,0 +1,286 @@
+"""Merges a batch of observations: what merge the function decides, carried out against the store.
+
+In: observations in regions' own UUIDs with their positions. Out: changed records with the desired states that
+follow, and hints for what a removal may have taken along. Called by the hub's loop, in a thread; the caller
+commits, publishes, and acknowledges in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pipeline.agents.publish import Message
+from pipeline.core import topics
+from pipeline.core.entities import ROOT, Kind
+from pipeline.core.events import hint
+from pipeline.core.merge import Outcome, merge
+from pipeline.core.records import (
+    Conflict,
+    Desired,
+    Founder,
+    Observation,
+    Position,
+    Record,
+    Stamp,
+    Topology,
+)
+from pipeline.outbox.hub import Change, HubStore, Mapping, NaturalKey
+from pipeline.outbox.statements import name_key
+
+DEEPEST: Final = 256
+"""Levels of domains; beyond that something is wrong, and looking further helps nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One observation as it came, in the region's own UUIDs."""
+
+    observation: Observation
+    position: Position
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One entity of the batch: its record as it becomes, and what has to be written with it."""
+
+    record: Record | None
+    revision: int | None
+    touched: bool = False
+    desired: list[Desired] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    mappings: dict[str, Mapping] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What came of a batch. `taken`: how many of its observations were merged; the rest must be given
+    again, after the commit (a newly found twin changes what the ones behind it mean)."""
+
+    changes: list[Change] = field(default_factory=list)
+    hints: list[Message] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    taken: int = 0
+
+
+class Merger:
+    """Merges batches against one store under one topology."""
+
+    def __init__(self, store: HubStore, topology: Topology) -> None:
+        self._store = store
+        self._topology = topology
+
+    def batch(self, seen: Sequence[Seen]) -> Batch:
+        """Decides everything and writes nothing, except the link of a twin."""
+        work = _Work(self._store, self._topology, [one.observation for one in seen])
+        batch = Batch()
+        for one in seen:
+            observation = work.resolve(one.observation)
+            if observation is None:
+                if batch.taken:
+                    break
+                observation = work.link(one.observation)
+            batch.outcomes.append(work.merge(one.observation.uuid, observation, one.position))
+            batch.taken += 1
+        batch.changes = work.changes()
+        batch.hints = work.hints()
+        return batch
+
+
+class _Work:
+    """The state of one batch: mappings and records as they become."""
+
+    def __init__(self, store: HubStore, topology: Topology, observations: Sequence[Observation]) -> None:
+        self._store = store
+        self._topology = topology
+        locals_ = {pair for seen in observations for pair in _locals(seen)}
+        self._canonical = store.canonical(locals_)
+        self._entries: dict[str, _Entry] = {}
+        self._load({self._uuid(*pair) for seen in observations for pair in _named(seen)})
+        self._asked = {key for seen in observations if (key := self._natural_key(seen)) is not None}
+        self._namesakes = store.namesakes(self._asked)
+        self._gone: dict[tuple[str, str], int] = {}
+
+    def resolve(self, seen: Observation) -> Observation | None:
+        """The observation in canonical UUIDs; None when it must be linked to a twin first."""
+        known = (seen.region, seen.uuid) in self._canonical
+        uuid = self._uuid(seen.region, seen.uuid)
+        new = not known and seen.fields is not None and self._entry(uuid).record is None
+        if new and self._twin(seen) is not None:
+            return None
+        founder = seen.founder
+        if founder is not None:
+            founder = Founder(self._uuid(seen.region, founder.uuid), founder.fields)
+        return replace(seen, uuid=uuid, fields=self._fields(seen), founder=founder)
+
+    def link(self, seen: Observation) -> Observation:
+        """Two regions made the same entity, each with a UUID of its own: from now on it is one."""
+        twin = self._twin(seen)
+        if twin is not None:
+            self._canonical[(seen.region, seen.uuid)] = twin
+            for uuid in self._store.adopt(seen.uuid, twin):
+                self._entries.pop(uuid, None)
+            self._load({twin})
+        resolved = self.resolve(seen)
+        assert resolved is not None  # noqa: S101 - it is in the map of canonical UUIDs now
+        return resolved
+
+    def merge(self, local: str, seen: Observation, position: Position) -> Outcome:
+        entry = self._entry(seen.uuid)
+        merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
+        if merged.record is None or merged.outcome is Outcome.REDELIVERED:
+            self._note_gone(seen, merged.record)
+            return merged.outcome
+        entry.record = merged.record
+        entry.touched = True
+        entry.desired += [self._with_founder(desired, seen) for desired in merged.desired]
+        entry.conflicts += merged.conflicts
+        entry.mappings[seen.region] = Mapping(
+            source=seen.uuid,
+            region=seen.region,
+            uuid=local,
+            kind=seen.kind,
+            parent=seen.fields["parent"] if seen.fields is not None else None,
+            present=seen.fields is not None,
+            time=seen.time,
+        )
+        self._note_gone(seen, merged.record)
+        return merged.outcome
+
+    def changes(self) -> list[Change]:
+        return [change for entry in self._entries.values() if entry.touched for change in _changes(entry)]
+
+    def hints(self) -> list[Message]:
+        """CloudStack says nothing of what a removal takes along (cloudstack.md): read all that was below.
+
+        From the store at every merge of an absence, a redelivered one too, so a crash loses no hint.
+        """
+        found = []
+        for (region, parent), time in self._gone.items():
+            for kind, _, local in self._store.children([parent], region):
+                found.append(Message(topics.events(region), local.encode(), hint(kind, local, time)))
+        return found
+
+    def _note_gone(self, seen: Observation, record: Record | None) -> None:
+        """What was below it is to be read where it is gone: where it was seen to be, and where it was removed
+        (what was made below it elsewhere meanwhile never came there, and goes too)."""
+        if record is None or seen.kind is Kind.USER:
+            return
+        if seen.fields is None:
+            self._gone[(seen.region, seen.uuid)] = seen.time
+        if not record.life.present:
+            self._gone[(record.life.stamp.region, seen.uuid)] = record.life.stamp.time
+
+    def _graves(self, record: Record | None, seen: Observation) -> dict[str, Stamp]:
+        """Which of the parents that may matter are removed: at a birth, at a move, and where the entity is
+        absent from a region that it never reached."""
+        there = ROOT if seen.fields is None else seen.fields["parent"]
+        if record is None:
+            asked = {there}
+        elif seen.fields is None:
+            asked = {record.parent} if record.region(seen.region).confirmed is None else set()
+        else:
+            asked = {there, record.parent} if there != record.parent else set()
+        asked.discard(ROOT)
+        self._load(asked - set(self._entries))
+        above = {uuid: self._entry(uuid).record for uuid in asked}
+        graves = {
+            uuid: one.life.stamp for uuid, one in above.items() if one is not None and not one.life.present
+        }
+        if record is not None and seen.kind is Kind.DOMAIN and self._is_below(there, record.uuid):
+            graves.setdefault(there, record.life.stamp)  # two moves made a ring: this one is taken back
+        return graves
+
+    def _is_below(self, domain: str, other: str) -> bool:
+        """Whether `domain` is `other` or below it, by the records."""
+        for _ in range(DEEPEST):
+            if domain in (other, ROOT):
+                break
+            if domain not in self._entries:
+                self._load({domain})
+            above = self._entry(domain).record
+            if above is None:
+                return False
+            domain = above.parent
+        return domain == other
+
+    def _with_founder(self, desired: Desired, seen: Observation) -> Desired:
+        """A region that never held an account is told whom to make it with."""
+        if desired.kind is not Kind.ACCOUNT or desired.known is not None or desired.fields is None:
+            return desired
+        return replace(desired, founder=self._store.founder(desired.uuid) or seen.founder)
+
+    def _twin(self, seen: Observation) -> str | None:
+        fields = self._fields(seen)
+        if fields is None:
+            return None
+        parent, name = fields["parent"], fields["name"]
+        for uuid, entry in self._entries.items():
+            if entry.touched and _is_twin(entry.record, seen, parent, name):
+                return uuid
+        key = (parent, seen.kind, name_key(name))
+        if key in self._asked and key not in self._namesakes:
+            return None
+        return self._store.twin(seen.kind, parent, name, seen.region)
+
+    def _natural_key(self, seen: Observation) -> NaturalKey | None:
+        """What an entity that is new would share with its twin; None for one that is known."""
+        fields = self._fields(seen)
+        if fields is None or self._uuid(seen.region, seen.uuid) in self._entries:
+            return None
+        return fields["parent"], seen.kind, name_key(fields["name"])
+
+    def _fields(self, seen: Observation) -> dict[str, str] | None:
+        if seen.fields is None:
+            return None
+        return seen.fields | {"parent": self._uuid(seen.region, seen.fields["parent"])}
+
+    def _uuid(self, region: str, local: str) -> str:
+        return local if local == ROOT else self._canonical.get((region, local), local)
+
+    def _entry(self, uuid: str) -> _Entry:
+        return self._entries.setdefault(uuid, _Entry(None, None))
+
+    def _load(self, uuids: set[str]) -> None:
+        if not uuids:
+            return  # even an empty transaction has its price
+        for uuid, stored in self._store.load(uuids).items():
+            self._entries[uuid] = _Entry(stored.record, stored.revision)
+
+
+def _changes(entry: _Entry) -> Iterator[Change]:
+    """One for each region that the entity was seen in; the first carries all that follows."""
+    if entry.record is None:
+        return
+    first, *others = entry.mappings.values()
+    yield Change(entry.record, entry.revision, tuple(entry.desired), tuple(entry.conflicts), first)
+    for mapping in others:
+        yield Change(entry.record, entry.revision, mapping=mapping)
+
+
+def _locals(seen: Observation) -> list[tuple[str, str]]:
+    found = _named(seen)
+    if seen.founder is not None:
+        found.append((seen.region, seen.founder.uuid))
+    return found
+
+
+def _named(seen: Observation) -> list[tuple[str, str]]:
+    """The entity and its parent, whose records a merge looks at."""
+    found = [(seen.region, seen.uuid)]
+    if seen.fields is not None and seen.fields["parent"] != ROOT:
+        found.append((seen.region, seen.fields["parent"]))
+    return found
+
+
+def _is_twin(record: Record | None, seen: Observation, parent: str, name: str) -> bool:
+    """The same natural key, without case as CloudStack compares, in a region that has not got it yet."""
+    return (
+        record is not None
+        and record.kind is seen.kind
+        and record.life.present
+        and record.parent == parent
+        and record.fields["name"].text.casefold() == name.casefold()
+        and record.region(seen.region).confirmed is None
+    )

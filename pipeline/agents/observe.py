@@ -1,0 +1,90 @@
+"""Answers a hint: reads the entity that it names and publishes what is there.
+
+In: events of one entity that waited, oldest first. Out: one observation, from one read, or hints for
+everything that an event may have meant whose UUID can't be trusted. Called by the region worker's lanes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from pipeline.agents.desk import Desk, Sighting
+from pipeline.core.entities import ROOT, Kind, Snapshot
+from pipeline.core.events import Event
+
+DOMAIN_MOVED: Final = "DOMAIN.MOVE"
+USER_MOVED: Final = "USER.MOVE"
+SWEPT: Final = frozenset({DOMAIN_MOVED, USER_MOVED})
+"""Events whose UUID is not the moved entity's: DOMAIN.MOVE names the new parent, USER.MOVE a row that is gone
+(recordings domain.move, user.move)."""
+
+ACCOUNT_TOO: Final = frozenset({"USER.ENABLE", "USER.LOCK"})
+"""Enabling a user enables its account, locking the last enabled one locks it, and no event tells of that
+(CloudStack's AccountManagerImpl)."""
+
+HINTED_AT_ONCE: Final = 500
+
+log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Reads one region."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def is_echo(self, event: Event) -> bool:
+        """Caused by this system's own write: its answer was published already (the bus names the caller by
+        UUID, the event log by name)."""
+        resources = self._desk.resources
+        if event.actor:
+            return event.actor == resources.own_user
+        return (event.actor_name, event.actor_account) == (
+            resources.own_user_name,
+            resources.own_account_name,
+        )
+
+    async def observe(self, events: Sequence[Event]) -> None:
+        """One read answers all of them. Raises `TemporaryError` when the region can't be read now."""
+        for event in events:
+            if event.type in SWEPT:
+                await self._sweep(event)
+        plain = [event for event in events if event.type not in SWEPT]
+        if plain and plain[-1].uuid is not None:
+            newest = max(plain, key=lambda event: event.time)
+            snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
+            await self._desk.publish(snapshot, Sighting(newest.time, newest.type))
+            if snapshot.fields is not None and any(event.type in ACCOUNT_TOO for event in plain):
+                await self._desk.hint(Kind.ACCOUNT, [snapshot.fields["parent"]], newest.time)
+
+    async def _sweep(self, event: Event) -> None:
+        """Hints for the entities whose parent is not the one that was known: one of them was moved."""
+        candidates = self._domains(event) if event.type == DOMAIN_MOVED else self._users(event)
+        count = 0
+        async for page in candidates:
+            parents = await asyncio.to_thread(
+                self._desk.store.confirmed_parents, event.kind, [seen.uuid for seen in page]
+            )
+            moved = [seen.uuid for seen in page if _is_moved(seen, parents.get(seen.uuid))]
+            count += len(moved)
+            for start in range(0, len(moved), HINTED_AT_ONCE):
+                await self._desk.hint(event.kind, moved[start : start + HINTED_AT_ONCE], event.time)
+        log.debug("%s: %d to be read", event.type, count)
+
+    def _domains(self, event: Event) -> AsyncIterator[list[Snapshot]]:
+        return self._desk.resources.subdomains(event.uuid or ROOT)
+
+    async def _users(self, event: Event) -> AsyncIterator[list[Snapshot]]:
+        if event.account is not None:
+            account = await self._desk.resources.read(Kind.ACCOUNT, event.account)
+            yield list(account.users)
+            return
+        async for page in self._desk.resources.users():
+            yield page
+
+
+def _is_moved(seen: Snapshot, known_parent: str | None) -> bool:
+    return seen.fields is not None and not seen.protected and seen.fields["parent"] != known_parent

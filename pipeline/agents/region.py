@@ -1,0 +1,139 @@
+"""A region worker: answers hints and applies desired states of one region, an entity at a time per lane.
+
+In: messages of `events.<region>` and `desired.<region>`, which have the same key and so meet in one lane.
+Out: observations, settled rows, acknowledgements in order. Built by pipeline/app.py, fed by Faust agents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from pipeline import wire
+from pipeline.agents.acknowledge import InOrder, Partition
+from pipeline.agents.apply import Applier
+from pipeline.agents.calls import Caller
+from pipeline.agents.desk import Desk
+from pipeline.agents.guard import Guard
+from pipeline.agents.intake import Taken
+from pipeline.agents.lanes import Lanes
+from pipeline.agents.observe import SWEPT, Observer
+from pipeline.core.events import Event, Unreadable, parse_event
+from pipeline.core.records import Desired
+
+KEYS_PER_LANE: Final = 4
+"""Entities at work for each call that may be under way: while one of them waits for the database, another one
+has the region (measured: tests/benchmarks/apply.py)."""
+ROOM_PER_LANE: Final = 32
+"""How many messages wait in memory for each lane; what is beyond stays in Kafka."""
+DUE_ROWS: Final = 200
+DUE_EVERY_S: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A hint or a desired state, with the message that brought it."""
+
+    taken: Taken
+    wanted: Event | Desired
+
+
+class RegionWorker:
+    """The part of a region worker that knows no Faust."""
+
+    def __init__(self, desk: Desk, lanes: int) -> None:
+        self._desk = desk
+        self._in_order = InOrder()
+        self.guard = Guard()
+        self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
+        self._observer = Observer(desk)
+        self._applier = Applier(desk, Caller(desk, self.lanes.exclusive))
+
+    async def run(self) -> None:
+        """Until cancelled, or until something unknown goes wrong, which it raises."""
+        self.lanes.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.lanes.run())
+                group.create_task(self._send_due_rows())
+        finally:
+            await self.lanes.stop()
+
+    async def take_event(self, taken: Taken) -> None:
+        """A message of the region's events: what can't have changed anything is done with at once."""
+        self._begin(taken)
+        try:
+            event = parse_event(taken.value)
+        except Unreadable as error:
+            await self._bury(taken, str(error))
+            return
+        if event.uuid is None or not event.completed or self._observer.is_echo(event):
+            self._finish(taken)
+            return
+        await self.lanes.put(event.uuid, Job(taken, event))
+
+    async def take_desired(self, taken: Taken) -> None:
+        """A message of the region's desired states."""
+        self._begin(taken)
+        try:
+            desired = wire.desired(taken.value)
+        except wire.Unreadable as error:
+            await self._bury(taken, str(error))
+            return
+        key = (taken.key or desired.uuid.encode()).decode()
+        await self.lanes.put(key, Job(taken, desired))
+
+    def give_up(self, partitions: Collection[Partition]) -> None:
+        """These partitions belong to another worker now."""
+        self._in_order.forget(partitions)
+        self.lanes.discard(lambda job: job.taken.partition in partitions)
+
+    async def _work(self, key: str, jobs: list[Job]) -> None:
+        await self.guard.patiently(f"{self._desk.region}: {key}", lambda: self._once(jobs))
+        for job in jobs:
+            self._finish(job.taken)
+
+    async def _once(self, jobs: list[Job]) -> None:
+        """Everything that waits for one entity: apply reads it anyway, and so answers the hints."""
+        events = [job.wanted for job in jobs if isinstance(job.wanted, Event)]
+        plain = [event.time for event in events if event.type not in SWEPT]
+        told = False
+        for job in jobs:
+            if isinstance(job.wanted, Desired):
+                told |= await self._applier.apply(job.wanted, max(plain, default=None))
+        await self._observer.observe([event for event in events if not told or event.type in SWEPT])
+
+    async def _send_due_rows(self) -> None:
+        """Rows that were parked, or whose publishing crashed, once more through Kafka."""
+        while True:
+            if not (self.guard.waiting or self.lanes.full):
+                await self.guard.patiently("due rows", partial(self._desk.send_due, DUE_ROWS))
+            await self._settled_or_later()
+
+    async def _settled_or_later(self) -> None:
+        """A settlement may have woken rows that waited for it; a timer is the fallback."""
+        self._desk.settled.clear()
+        try:
+            await asyncio.wait_for(self._desk.settled.wait(), DUE_EVERY_S)
+            await asyncio.sleep(DUE_EVERY_S / 10)
+        except TimeoutError:
+            return
+
+    async def _bury(self, taken: Taken, reason: str) -> None:
+        log.warning("%s: dead letter: %s", self._desk.region, reason)
+        await self.guard.patiently(
+            "dead letter", lambda: self._desk.dead_letter(taken.key, taken.value, reason)
+        )
+        self._finish(taken)
+
+    def _begin(self, taken: Taken) -> None:
+        self._in_order.begin(taken.partition, taken.offset, taken.acknowledge)
+
+    def _finish(self, taken: Taken) -> None:
+        self._in_order.finish(taken.partition, taken.offset)

@@ -1,0 +1,94 @@
+"""Kafka: can it be reached, and do the topics that exist fit the settings?
+
+In: settings. Out: findings. Topics that are missing are made at the first start; those that exist must have
+equal partitions for a region's events and desired states, or one entity would be handled in two places.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipeline.broker import brokers
+from pipeline.check.finding import CONNECT_S, Finding, Subject, blocking
+from pipeline.core import topics
+from pipeline.core.errors import TemporaryError
+from pipeline.settings import Settings
+
+SUBJECT: Final = Subject("", "kafka")
+TOPICS: Final = Subject("", "topics")
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """The broker, then its topics."""
+    try:
+        where = brokers(settings)
+    except TemporaryError:
+        return [SUBJECT.ok("embedded: lives in `region-sync run`, which is not running now")]
+    heard: list[str] = []
+    try:
+        listed = await blocking(lambda: _list(where, settings.kafka_options, heard))
+    except KafkaException as error:
+        words = heard[-1] if heard else error.args[0].str()
+        if settings.embedded:
+            return [
+                SUBJECT.warn(f"embedded: {where} does not answer: `region-sync run` ended without a word")
+            ]
+        return [SUBJECT.fail(f"{where}: {words}")]
+    count = len(listed.brokers)
+    kind = "embedded" if settings.embedded else where
+    reached = SUBJECT.ok(f"{kind}: reached, {count} {'broker' if count == 1 else 'brokers'}")
+    found = {name: len(topic.partitions) for name, topic in listed.topics.items() if topic.error is None}
+    return [reached, *judge(settings, found)]
+
+
+def judge(settings: Settings, found: Mapping[str, int]) -> list[Finding]:
+    """What the topics that exist (name → partitions) mean for these settings."""
+    findings = [
+        Subject(region.name, "topics").fail(
+            f"{events} has {found[events]} partitions and {desired} has {found[desired]}: they must be equal"
+        )
+        for region in settings.active
+        if (events := topics.events(region.name)) in found
+        and (desired := topics.desired(region.name)) in found
+        and found[events] != found[desired]
+    ]
+    wanted = [topics.OBSERVATIONS, topics.DEAD_LETTERS]
+    for region in settings.active:
+        wanted += [topics.events(region.name), topics.desired(region.name)]
+    others = [name for name in wanted if found.get(name, settings.partitions) != settings.partitions]
+    if others and not findings:
+        sizes = ", ".join(f"{name}: {found[name]}" for name in others)
+        findings.append(
+            TOPICS.fail(
+                f"not the {settings.partitions} partitions of the settings: {sizes}; set `partitions`"
+            )
+        )
+    missing = sum(name not in found for name in wanted)
+    if missing:
+        findings.append(TOPICS.ok(f"{missing} of {len(wanted)} are made at the first start"))
+    elif not findings:
+        findings.append(TOPICS.ok(f"{len(wanted)} with {settings.partitions} partitions each"))
+    return findings
+
+
+def _list(where: str, options: Mapping[str, str], heard: list[str]) -> Any:
+    quiet = logging.getLogger("pipeline.check.librdkafka")
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
+    config: dict[str, Any] = {
+        **options,
+        "bootstrap.servers": where,
+        "socket.connection.setup.timeout.ms": int(CONNECT_S * 1000),
+        "error_cb": lambda error: heard.append(error.str()),
+        "logger": quiet,
+    }
+    admin = AdminClient(config)
+    try:
+        return admin.list_topics(timeout=CONNECT_S)
+    finally:
+        admin.poll(0)

@@ -1,0 +1,68 @@
+"""The options that several commands share, and the exit codes that all of them keep to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+OK: Final = 0
+FAILED: Final = 1
+WRONG_USE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class KindName(StrEnum):
+    """The kinds of entity, as CloudStack calls them."""
+
+    DOMAIN = "Domain"
+    ACCOUNT = "Account"
+    USER = "User"
+
+
+class State(StrEnum):
+    """The life of an outbox row."""
+
+    PENDING = "pending"
+    PUBLISHED = "published"
+    DELIVERED = "delivered"
+    SUPERSEDED = "superseded"
+    HELD = "held"
+    DEAD = "dead"
+
+
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="REGION_SYNC_CONFIG",
+        metavar="FILE",
+        help="The settings; regions.example.yaml explains every key.",
+    ),
+]
+DEFAULT_CONFIG: Final = Path("regions.yaml")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+LogLevel = Annotated[
+    Level | None,
+    typer.Option(
+        "--log-level", help="How much is logged, to standard error.", show_default="the settings' log_level"
+    ),
+]
+OwnLevel = Annotated[Level, typer.Option("--log-level", help="How much is logged, to standard error.")]
+ThisRegion = Annotated[str, typer.Option("--region", metavar="NAME", help="The region, by its name.")]
+OneRegion = Annotated[
+    str | None, typer.Option("--region", metavar="NAME", help="Only this region, by its name.")
+]

@@ -1,0 +1,97 @@
+"""Reads an answer: CloudStack's response to a command, or the error that it stands for.
+
+In: the command and the answer as it came. Out: the `Reply`, or one of the errors of errors.py.
+Called by the client for every HTTP answer.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import httpx
+
+from pipeline.cloudstack.errors import Throttled, Unreachable, failure, worded
+from pipeline.cloudstack.transport import Answer, excerpt, scrubbed
+
+THROTTLED: Final = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The object inside `<command>response`, {} when empty, and the cookies to send back with the next
+    request."""
+
+    inner: dict[str, Any]
+    cookie: str = ""
+
+
+def reply(command: str, answer: Answer, now_ms: int, secrets: tuple[str, ...] = ()) -> Reply:
+    """What CloudStack replied. Raises the errors of errors.py.
+
+    `now_ms` is needed where Retry-After is a date; `secrets` are kept out of every error's text.
+    """
+    body = _json(answer.body)
+    asked_s = retry_after_s(answer.headers, now_ms)
+    if body is None:
+        raise _not_cloudstack(command, answer, asked_s, secrets)
+    error = failure(command, answer.status, body)
+    if isinstance(error, Throttled) and asked_s is not None:
+        error.after_s = asked_s
+    if error is not None:
+        error.args = (scrubbed(str(error), secrets),)
+        raise error
+    inner: Any = next(iter(body.values()), {})
+    cookies = [text.split(";", 1)[0] for text in answer.headers.get_list("set-cookie")]
+    return Reply(inner if isinstance(inner, dict) else {}, "; ".join(cookies))
+
+
+def _json(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
+
+
+def _not_cloudstack(
+    command: str, answer: Answer, asked_s: float | None, secrets: tuple[str, ...]
+) -> Exception:
+    text = excerpt(answer.body, secrets)
+    if answer.status == THROTTLED:
+        error = worded(command, THROTTLED, text)
+        if isinstance(error, Throttled) and asked_s is not None:
+            error.after_s = asked_s
+        return error
+    where = answer.headers.get("location")
+    if where and 300 <= answer.status < 400:
+        text = f"it points to {scrubbed(where, secrets)[:200]}"
+    return Unreachable(
+        f"{command} was answered with HTTP {answer.status} and not by CloudStack: {text or 'nothing'}",
+        asked_s,
+    )
+
+
+def retry_after_s(headers: httpx.Headers, now_ms: int) -> float | None:
+    """Seconds asked for by Retry-After (a number, or a date), None when it is missing or unreadable."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text)) if text[0].isdigit() else _until(text, now_ms)
+    except ValueError:
+        return None
+
+
+def _until(date: str, now_ms: int) -> float:
+    return max(0.0, parsedate_to_datetime(date).timestamp() - now_ms / 1000)
+
+
+def date_ms(headers: httpx.Headers) -> int | None:
+    """The region's own time by its Date header, in milliseconds (whole seconds are told)."""
+    try:
+        return int(parsedate_to_datetime(headers.get("date", "")).timestamp() * 1000)
+    except ValueError:
+        return None

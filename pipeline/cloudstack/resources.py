@@ -1,0 +1,222 @@
+"""One region's domains, accounts and users, as Snapshots.
+
+In: kinds, UUIDs, or a domain or account whose members are asked for. Out: Snapshots in the region's own
+UUIDs. Called by observe and apply, which read one entity with one call, and by whoever reads many at once.
+What calls cost: cloudstack.md; so a user is never found through its account, and accounts are read a page
+at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from pipeline.cloudstack.client import CloudStack
+from pipeline.cloudstack.errors import NotFound, Refused, Unauthorised
+from pipeline.cloudstack.snapshots import Identity, is_reserved, snapshot
+from pipeline.core.entities import ROOT, Kind, Snapshot
+
+_LIST: Final[Mapping[Kind, tuple[str, str]]] = {
+    Kind.DOMAIN: ("listDomains", "domain"),
+    Kind.ACCOUNT: ("listAccounts", "account"),
+    Kind.USER: ("listUsers", "user"),
+}
+"""The listing of each kind and the name of its array."""
+
+_EVERYTHING: Final = {"listall": "true"}
+
+_SLIM: Final = {"listall": "true", "details": "min"}
+"""Without the limits and counts, which are most of an account's cost; an account's users are told all the
+same (recording read.listAccounts.details.min)."""
+
+
+class Resources:
+    """Reads one region. `start` comes first; everything else may then run at the same time."""
+
+    def __init__(self, client: CloudStack) -> None:
+        self._client = client
+        self._identity: Identity | None = None
+        self._names = ("", "")
+        self._roles: dict[str, str] = {}
+
+    @property
+    def client(self) -> CloudStack:
+        """The client, for changes and for events."""
+        return self._client
+
+    @property
+    def root(self) -> str:
+        """The root domain's UUID."""
+        return self._known.root
+
+    @property
+    def own_user(self) -> str:
+        """Our own user's UUID: events that it caused are echoes."""
+        return self._known.user
+
+    @property
+    def own_account(self) -> str:
+        """Our own account's UUID."""
+        return self._known.account
+
+    @property
+    def own_user_name(self) -> str:
+        """Our own user's name: the event log tells the actor only by name."""
+        return self._names[0]
+
+    @property
+    def own_account_name(self) -> str:
+        """Our own account's name."""
+        return self._names[1]
+
+    @property
+    def _known(self) -> Identity:
+        if self._identity is None:
+            raise RuntimeError("Resources.start was not awaited")
+        return self._identity
+
+    async def start(self) -> None:
+        """Learns who we are and which domain, accounts and roles the region came with: four or five calls.
+
+        Raises the errors of errors.py; Unauthorised also when our account doesn't see the root domain.
+        """
+        root = await self._root()
+        own = await self._own()
+        reserved = await self._reserved(root)
+        self._identity = Identity(root, str(own["id"]), str(own["accountid"]), reserved)
+        self._names = str(own["username"]), str(own["account"])
+        await self._read_roles()
+
+    async def read(self, kind: Kind, uuid: str) -> Snapshot:
+        """What the region holds of one entity, by one call; `fields` None when it has no such entity.
+
+        CloudStack answers 431 for what it never had and for removed domains and accounts, and an empty list
+        for a removed user (cloudstack.md).
+        """
+        command, item = _LIST[kind]
+        params = _EVERYTHING if kind is Kind.USER else _SLIM
+        try:
+            inner = await self._client.call(command, {"id": uuid, **params})
+        except NotFound:
+            return Snapshot(kind, uuid, None)
+        rows = inner.get(item) or []
+        return self.snapshot(kind, rows[0]) if rows else Snapshot(kind, uuid, None)
+
+    def snapshot(self, kind: Kind, obj: Mapping[str, Any]) -> Snapshot:
+        """An object of the API, such as a change's answer, as a Snapshot."""
+        return snapshot(kind, obj, self._known)
+
+    async def domains(self) -> AsyncIterator[list[Snapshot]]:
+        """Every domain of the region but ROOT, in pages."""
+        async for page in self._pages(Kind.DOMAIN, _SLIM):
+            yield [found for found in page if found.uuid != self.root]
+
+    async def accounts(self, domain: str | None = None) -> AsyncIterator[list[Snapshot]]:
+        """Every account, or those directly in `domain` (a UUID, or ROOT), in pages and with their users."""
+        async for page in self._pages(Kind.ACCOUNT, self._within(domain, _SLIM)):
+            yield [found for found in page if self._is_in(found, domain)]
+
+    async def users(self) -> AsyncIterator[list[Snapshot]]:
+        """Every user of the region, in pages."""
+        async for page in self._pages(Kind.USER, _EVERYTHING):
+            yield page
+
+    async def subdomains(self, domain: str) -> AsyncIterator[list[Snapshot]]:
+        """The domains directly under `domain` (a UUID, or ROOT), in pages; none when it doesn't exist."""
+        params = {"id": self.domain_id(domain), "isrecursive": "false", **_EVERYTHING}
+        async for page in self._pages(Kind.DOMAIN, params, "listDomainChildren"):
+            yield [found for found in page if self._is_in(found, domain)]
+
+    async def users_of(self, account: Snapshot) -> AsyncIterator[list[Snapshot]]:
+        """The users of `account`, which must be present, in pages: cheap where reading the account is dear.
+
+        CloudStack finds them by the account's name and domain, so an account renamed since then has none.
+        """
+        if account.fields is None:
+            return
+        params = self._within(account.fields["parent"], {"account": account.fields["name"], **_EVERYTHING})
+        async for page in self._pages(Kind.USER, params):
+            yield [found for found in page if found.fields and found.fields["parent"] == account.uuid]
+
+    async def users_in(self, domain: str) -> AsyncIterator[list[Snapshot]]:
+        """The users of all accounts directly in `domain` (a UUID, or ROOT), in pages."""
+        async for rows in self._rows(Kind.USER, self._within(domain, _EVERYTHING)):
+            here = [row for row in rows if row.get("domainid") == self.domain_id(domain)]
+            yield [self.snapshot(Kind.USER, row) for row in here]
+
+    def domain_id(self, domain: str) -> str:
+        """The UUID to send for a `parent` field's domain."""
+        return self.root if domain == ROOT else domain
+
+    async def role_id(self, name: str) -> str:
+        """The UUID here of the role called `name`. Raises Refused when the region has none, also after a
+        look."""
+        if name not in self._roles:
+            await self._read_roles()
+        try:
+            return self._roles[name]
+        except KeyError:
+            raise Refused(f"the region has no role named {name!r}", status=431, command="listRoles") from None
+
+    async def _root(self) -> str:
+        params = {"level": "0", **_SLIM}
+        async for rows in self._client.pages("listDomains", params, "domain"):
+            for row in rows:
+                if row.get("level") == 0:
+                    return str(row["id"])
+        raise Unauthorised("our account does not see the root domain: it must be a root administrator's")
+
+    async def _own(self) -> Mapping[str, Any]:
+        """Our own user's object, by the key or by the session."""
+        apikey = self._client.apikey
+        if apikey:
+            inner = await self._client.call("getUser", {"userapikey": apikey})
+            found = inner.get("user")
+        else:
+            inner = await self._client.call("listUsers", {"id": self._client.session_user, **_EVERYTHING})
+            found = (inner.get("user") or [None])[0]
+        if not isinstance(found, dict):
+            raise Unauthorised("the region does not tell which user our credentials belong to")
+        return found
+
+    async def _reserved(self, root: str) -> frozenset[str]:
+        """The region's own accounts: all are administrators' in the root domain."""
+        params = {"domainid": root, "isrecursive": "false", "accounttype": "1", **_SLIM}
+        pages = self._client.pages("listAccounts", params, "account")
+        return frozenset([str(row["id"]) async for rows in pages for row in rows if is_reserved(row)])
+
+    async def _read_roles(self) -> None:
+        roles: dict[str, str] = {}
+        async for rows in self._client.pages("listRoles", {}, "role"):
+            for row in rows:
+                roles.setdefault(str(row["name"]), str(row["id"]))
+        self._roles = roles
+
+    def _within(self, domain: str | None, params: Mapping[str, str]) -> Mapping[str, str]:
+        if domain is None:
+            return params
+        return {**params, "domainid": self.domain_id(domain), "isrecursive": "false"}
+
+    def _is_in(self, found: Snapshot, domain: str | None) -> bool:
+        """`listall` may bring what is further below, whatever `isrecursive` says: looked at here."""
+        if domain is None:
+            return True
+        parent = found.fields["parent"] if found.fields else ""
+        return self.domain_id(parent) == self.domain_id(domain)
+
+    async def _pages(
+        self, kind: Kind, params: Mapping[str, str], command: str = ""
+    ) -> AsyncIterator[list[Snapshot]]:
+        async for rows in self._rows(kind, params, command):
+            yield [self.snapshot(kind, row) for row in rows]
+
+    async def _rows(
+        self, kind: Kind, params: Mapping[str, str], command: str = ""
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """A listing's pages; none when the domain that it is asked of does not exist."""
+        listing, item = _LIST[kind]
+        try:
+            async for rows in self._client.pages(command or listing, params, item):
+                yield rows
+        except NotFound:
+            return

@@ -1,0 +1,154 @@
+"""Makes a request ours: signed with a key pair, or sent within a session that a login has opened.
+
+In: credentials, a command and its parameters. Out: the `Request` to send. Called by the client, which also
+tells when a session is no longer accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from pipeline.cloudstack import signing
+from pipeline.cloudstack.answers import Reply
+from pipeline.cloudstack.errors import Unauthorised, Unreachable
+from pipeline.cloudstack.transport import Request
+
+_READS: Final = ("list", "get", "query")
+
+
+def is_read(command: str) -> bool:
+    """Whether `command` changes nothing."""
+    return command.startswith(_READS) or command == "login"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A key pair, or a user name and password with the domain's path (`/` is ROOT). Shows none of the
+    secrets."""
+
+    apikey: str = ""
+    secret: str = field(default="", repr=False)
+    username: str = ""
+    password: str = field(default="", repr=False)
+    domain: str = "/"
+
+    def __post_init__(self) -> None:
+        pair, login = bool(self.apikey and self.secret), bool(self.username and self.password)
+        if pair == login:
+            raise ValueError("credentials are an API key with its secret, or a user name with its password")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no text may ever show."""
+        return self.secret, self.password
+
+
+class Access(Protocol):
+    """A way to make requests ours."""
+
+    @property
+    def user(self) -> str:
+        """Our user's UUID, where the way in tells it."""
+
+    async def request(self, command: str, params: Mapping[str, str]) -> Request:
+        """The request to send. Raises `Unauthorised`, `Unreachable`."""
+
+    def renewable(self, request: Request) -> bool:
+        """Whether `request`, answered with 401, may be made anew and sent once more."""
+
+
+class KeyPair:
+    """Signs every request. Nothing to renew: a refused key stays refused."""
+
+    user = ""
+
+    def __init__(
+        self, credentials: Credentials, lifetime_s: int, clock: Callable[[], int], *, post: bool
+    ) -> None:
+        self._credentials = credentials
+        self._lifetime_s = lifetime_s
+        self._clock = clock
+        self._post = post
+
+    async def request(self, command: str, params: Mapping[str, str]) -> Request:
+        full = {**params, "command": command, "response": "json"}
+        expires = signing.expires(self._clock(), self._lifetime_s)
+        full = signing.signed(full, self._credentials.apikey, self._credentials.secret, expires)
+        return Request(command, _method(command, self._post), signing.query(full))
+
+    def renewable(self, _request: Request) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    key: str
+    cookie: str
+    user: str
+
+
+class LoginSession:
+    """Logs in at the first request, and once more when the session is no longer accepted.
+
+    A refused login is final for this process: five wrong ones disable the user, with no event to tell of it
+    (cloudstack.md), and a new password comes with a restart anyway.
+    """
+
+    def __init__(
+        self, credentials: Credentials, send: Callable[[Request], Awaitable[Reply]], *, post: bool
+    ) -> None:
+        self._credentials = credentials
+        self._send = send
+        self._post = post
+        self._lock = asyncio.Lock()
+        self._session: _Session | None = None
+        self._refused = ""
+
+    @property
+    def user(self) -> str:
+        return self._session.user if self._session else ""
+
+    async def request(self, command: str, params: Mapping[str, str]) -> Request:
+        session = await self._current()
+        full = {**params, "command": command, "response": "json", "sessionkey": session.key}
+        return Request(command, _method(command, self._post), signing.query(full), session.cookie)
+
+    def renewable(self, request: Request) -> bool:
+        """The first who finds the session dead drops it; the others find a new one already."""
+        if self._session is not None and self._session.cookie == request.cookie:
+            self._session = None
+        return True
+
+    async def _current(self) -> _Session:
+        async with self._lock:
+            if self._session is None:
+                self._session = await self._login()
+            return self._session
+
+    async def _login(self) -> _Session:
+        if self._refused:
+            raise Unauthorised(f"{self._refused}; not tried again, since five wrong logins disable the user")
+        form = {
+            "command": "login",
+            "response": "json",
+            "username": self._credentials.username,
+            "password": self._credentials.password,
+        }
+        if self._credentials.domain not in ("", "/"):
+            form["domain"] = self._credentials.domain
+        try:
+            reply = await self._send(Request("login", "POST", signing.query(form)))
+        except Unauthorised as error:
+            self._refused = str(error)
+            raise
+        key = str(reply.inner.get("sessionkey") or "")
+        if not key:
+            raise Unreachable("the login was answered without a session key")
+        return _Session(key, reply.cookie, str(reply.inner.get("userid") or ""))
+
+
+def _method(command: str, post: bool) -> str:
+    return "POST" if post and not is_read(command) else "GET"

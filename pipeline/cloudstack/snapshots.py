@@ -1,0 +1,137 @@
+"""An API object as a Snapshot. Pure.
+
+In: an object of listDomains, listAccounts or listUsers and what is known of the region. Out: the Snapshot,
+in the region's own UUIDs but for the root domain, which is called ROOT everywhere. Called by resources.py.
+The objects' fields: golden/ (bulk listings), and cloudstack.md for what is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.core.entities import ENABLED, ROOT, Fields, Kind, Snapshot
+from pipeline.core.events import Unreadable, parse_time
+
+PROJECT_ACCOUNT: Final = 5
+"""The `accounttype` of the account behind a project."""
+
+SYSTEM_ACCOUNT: Final = "system"
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a region's own things are called: root domain, our user and account, and the accounts of the
+    region's own (`reserved`: default and system accounts), all by UUID."""
+
+    root: str
+    user: str
+    account: str
+    reserved: frozenset[str] = frozenset()
+
+
+def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
+    """What `obj` says of one entity. Raises KeyError when it has no id, which no listing's object lacks."""
+    return Snapshot(
+        kind=kind,
+        uuid=str(obj["id"]),
+        fields=_FIELDS[kind](obj, identity),
+        created=_created(obj),
+        protected=_PROTECTED[kind](obj, identity),
+        users=_users(obj, identity) if kind is Kind.ACCOUNT else (),
+    )
+
+
+def is_reserved(account: Object) -> bool:
+    """Whether an account is the region's own: default, system, or a project's."""
+    if account.get("isdefault") is True or account.get("accounttype") == PROJECT_ACCOUNT:
+        return True
+    return account.get("name") == SYSTEM_ACCOUNT and account.get("accounttype") == 1
+
+
+def _domain(obj: Object, identity: Identity) -> Fields:
+    return {
+        "name": _text(obj, "name"),
+        "networkdomain": _text(obj, "networkdomain"),
+        "parent": _domain_id(_text(obj, "parentdomainid"), identity),
+    }
+
+
+def _account(obj: Object, identity: Identity) -> Fields:
+    return {
+        "name": _text(obj, "name"),
+        "networkdomain": _text(obj, "networkdomain"),
+        "role": _text(obj, "rolename"),
+        "state": _state(obj),
+        "parent": _domain_id(_text(obj, "domainid"), identity),
+    }
+
+
+def _user(obj: Object, _identity: Identity) -> Fields:
+    return {
+        "name": _text(obj, "username"),
+        "firstname": _text(obj, "firstname"),
+        "lastname": _text(obj, "lastname"),
+        "email": _text(obj, "email"),
+        "timezone": _text(obj, "timezone"),
+        "state": _state(obj),
+        "parent": _text(obj, "accountid"),
+    }
+
+
+_FIELDS: Final = {Kind.DOMAIN: _domain, Kind.ACCOUNT: _account, Kind.USER: _user}
+
+
+def _root(obj: Object, identity: Identity) -> bool:
+    return obj["id"] == identity.root or obj.get("level") == 0
+
+
+def _own_account(obj: Object, identity: Identity) -> bool:
+    return obj["id"] == identity.account or obj["id"] in identity.reserved or is_reserved(obj)
+
+
+def _own_user(obj: Object, identity: Identity) -> bool:
+    """A user is protected with its account; a user's object shows no more of that than its UUID and type."""
+    account = obj.get("accountid")
+    return (
+        obj["id"] == identity.user
+        or obj.get("isdefault") is True
+        or obj.get("accounttype") == PROJECT_ACCOUNT
+        or account == identity.account
+        or account in identity.reserved
+    )
+
+
+_PROTECTED: Final = {Kind.DOMAIN: _root, Kind.ACCOUNT: _own_account, Kind.USER: _own_user}
+
+
+def _users(account: Object, identity: Identity) -> tuple[Snapshot, ...]:
+    """The account's users, oldest first; those of a protected account are protected with it."""
+    users = [snapshot(Kind.USER, user, identity) for user in account.get("user") or ()]
+    if _own_account(account, identity):
+        users = [Snapshot(u.kind, u.uuid, u.fields, u.created, protected=True) for u in users]
+    return tuple(sorted(users, key=lambda user: (user.created or 0, user.uuid)))
+
+
+def _state(obj: Object) -> str:
+    return _text(obj, "state").lower() or ENABLED
+
+
+def _domain_id(uuid: str, identity: Identity) -> str:
+    return ROOT if uuid == identity.root else uuid
+
+
+def _text(obj: Object, key: str) -> str:
+    value = obj.get(key)
+    return "" if value is None else str(value)
+
+
+def _created(obj: Object) -> int | None:
+    """The root domain and the default accounts have no creation time (golden/, bulk listings)."""
+    try:
+        return parse_time(_text(obj, "created"))
+    except Unreadable:
+        return None

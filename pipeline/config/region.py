@@ -1,0 +1,142 @@
+"""One region's part of the settings: where it is, how to log in, how hard it may be driven, where its
+changes are heard. Checked by pydantic when `pipeline.settings` builds the whole; wrong values raise
+`ValueError` in words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Part(BaseModel):
+    """A part of the settings: frozen, without unknown keys; a defect's words never show a value by
+    themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class Bus(Part):
+    """Where a region's changes are heard: its own event log (read by the API every `poll_interval_s`),
+    or AMQP."""
+
+    source: Literal["eventlog", "amqp"] = "eventlog"
+    url: SecretStr | None = None
+    exchange: str = Field(default="cloudstack-events", min_length=1, max_length=255)
+    queue: str | None = Field(default=None, min_length=1, max_length=255)
+    prefetch: int = Field(default=5000, ge=1, le=65_535)
+    poll_interval_s: Seconds = 1.0
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            _address(url.get_secret_value(), ("amqp", "amqps"))
+        return url
+
+
+class Region(Part):
+    """One CloudStack installation. Log-in: `api_key` and `secret_key`, or `user_name`, `password` and
+    `domain`."""
+
+    name: str
+    host: str
+    root_url: str = "/client/api"
+    api_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    user_name: str | None = None
+    password: SecretStr | None = None
+    domain: str = "/"
+    is_master: bool = False
+    active: bool = True
+    lanes: int = Field(default=16, ge=1, le=1024)
+    rate_per_s: float | None = Field(default=None, gt=0)
+    timeout_s: Seconds = 30.0
+    job_timeout_s: Seconds = 600.0
+    tls_ca: Path | None = None
+    post: bool = True
+    bus: Bus = Bus()
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the region's API."""
+        return self.host.rstrip("/") + self.root_url
+
+    @property
+    def queue(self) -> str:
+        """Our queue on the region's broker."""
+        return self.bus.queue or f"region-sync.{self.name}"
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{name[:80]!r} cannot be part of a topic's name: "
+                "use at most 64 letters, digits, '.', '_' and '-'"
+            )
+        if name.casefold() == "hub":  # its consumer group would be the hub's own
+            raise ValueError("'hub' is taken by the hub itself: choose another name")
+        return name
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        url = _address(host, ("https", "http"))
+        if url.username is not None:
+            raise ValueError("a user name does not belong in the address: use user_name and password")
+        if url.path not in ("", "/") or url.query or url.fragment:
+            raise ValueError(f"{host!r} has a path: put everything after the port into root_url")
+        return host
+
+    @field_validator("root_url")
+    @classmethod
+    def _check_root_url(cls, path: str) -> str:
+        if not path.startswith("/") or not path.isprintable() or " " in path:
+            raise ValueError(f"{path[:80]!r} is no path: it must begin with '/', as /client/api does")
+        return path
+
+    @field_validator("tls_ca")
+    @classmethod
+    def _check_tls_ca(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"there is no file {path}: give a PEM file with the authority's certificate")
+        return path
+
+
+def check_names(regions: Iterable[Region]) -> None:
+    """Raises `ValueError` where two names meet: databases compare without case, and Kafka takes '.' and
+    '_' for the same in the names of its metrics, and so refuses the second topic."""
+    known: dict[str, str] = {}
+    for region in regions:
+        key = region.name.casefold().replace("_", ".")
+        if key in known:
+            other = known[key]
+            how = "" if other == region.name else " (case does not count, and '.' and '_' are alike)"
+            raise ValueError(f"regions: {other} and {region.name} have the same name{how}: give each its own")
+        known[key] = region.name
+
+
+def _address(text: str, schemes: tuple[str, ...]) -> SplitResult:
+    """`text` taken apart. The words of the `ValueError` never show what may hold a password."""
+    example = f"{schemes[0]}://host:port"
+    try:
+        url = urlsplit(text)
+        host, _port = url.hostname, url.port
+    except ValueError:
+        raise ValueError(f"is no address that can be read: write {example}") from None
+    if url.scheme not in schemes:
+        found = f"scheme {url.scheme!r}" if "://" in text else "address without a scheme"
+        raise ValueError(f"{found} cannot be reached: write {example}")
+    if not host or any(character.isspace() for character in text):
+        raise ValueError(f"the address names no host: write {example}")
+    return url

@@ -1,0 +1,66 @@
+"""What is kept the same everywhere: kinds, their fields, and one region's view of one entity.
+
+Everything speaks in these words: the client produces a `Snapshot` from an API answer, the merge compares
+its fields, the plan turns a difference of fields into calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(StrEnum):
+    """The kinds of entity, by the words CloudStack's bus uses for them."""
+
+    DOMAIN = "Domain"
+    ACCOUNT = "Account"
+    USER = "User"
+
+
+ROOT: Final = "ROOT"
+"""Stands for the root domain in `parent` fields: its UUID differs in each region, its meaning does not."""
+
+ENABLED: Final = "enabled"
+DISABLED: Final = "disabled"
+LOCKED: Final = "locked"
+
+_FIELDS: dict[Kind, tuple[str, ...]] = {
+    Kind.DOMAIN: ("name", "networkdomain", "parent"),
+    Kind.ACCOUNT: ("name", "networkdomain", "role", "state", "parent"),
+    Kind.USER: ("name", "firstname", "lastname", "email", "timezone", "state", "parent"),
+}
+
+FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_FIELDS)
+"""The synced fields of each kind. `name` is the domain's name, the account's name, the user's user name;
+`parent` is the parent domain, the account's domain, the user's account; `role` is the role's *name*, since a
+role's UUID differs from region to region. Every value is text; absent and empty are the same (cloudstack.md:
+a cleared network domain is "", one never set is missing)."""
+
+Fields = Mapping[str, str]
+"""Field name → value, for all fields of the kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one region holds of one entity, as read there, in that region's own UUIDs.
+
+    `fields` is None when the region does not know the UUID (never did, or removed). `created` is the region's
+    own creation time in milliseconds, where the API tells it. `protected` marks what is never touched: ROOT,
+    the default and system accounts, project accounts, the sync's own account and user. `users` are an
+    account's users as its listing named them, oldest first (empty for the other kinds).
+    """
+
+    kind: Kind
+    uuid: str
+    fields: Fields | None
+    created: int | None = None
+    protected: bool = False
+    users: tuple[Snapshot, ...] = ()
+
+    @property
+    def present(self) -> bool:
+        return self.fields is not None

@@ -1,0 +1,210 @@
+"""Merges what a region was seen to hold into the record: the heart of the sync, and pure.
+
+In: the record as stored (or None), one observation in canonical UUIDs with its position, the topology and
+the regions that want the entity. Out: the new record, the desired states to send, the conflicts to write
+down. Called by the hub, once per observation, in the order of the log. The rules are numbered as in
+CONTRIBUTING, "Merging"; taking any one of them away makes tests/unit/core/test_schedules.py fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.core.records import (
+    SENT_KEPT,
+    Conflict,
+    Desired,
+    Life,
+    Observation,
+    Position,
+    Record,
+    RegionState,
+    Sent,
+    Stamp,
+    Topology,
+    Value,
+)
+
+PARENT: Final = "parent"
+NO_GRAVES: Final[Mapping[str, Stamp]] = MappingProxyType({})
+
+
+class Outcome(StrEnum):
+    """What an observation turned out to be, for the timeline and the metrics."""
+
+    REDELIVERED = "redelivered"
+    NOTHING_NEW = "nothing new"
+    CREATED = "created"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The result of one merge. `record` is None only where nothing was and nothing is known."""
+
+    record: Record | None
+    outcome: Outcome
+    desired: tuple[Desired, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+
+
+def merge(
+    record: Record | None,
+    seen: Observation,
+    at: Position,
+    topology: Topology,
+    graves: Mapping[str, Stamp] = NO_GRAVES,
+) -> Merged:
+    """One observation into the record. `topology.priority` names every region that takes part; `graves` says
+    of the parents that the record and the observation name which are removed, when and where."""
+    if record is None:
+        if seen.fields is None:
+            return Merged(None, Outcome.NOTHING_NEW)
+        record = _born(seen, at)
+        grave = graves.get(record.parent)
+        if grave is None:
+            return _send(record, Outcome.CREATED, (), topology)
+        buried, conflicts = _bury(record, grave)
+        return _send(buried, Outcome.REMOVED, conflicts, topology)
+    if is_redelivery(record, at):
+        return Merged(record, Outcome.REDELIVERED)
+    if seen.fields is None:
+        changed, outcome, conflicts = _absent(record, seen, graves.get(record.parent))
+    else:
+        changed, outcome, conflicts = _present(record, seen, topology, graves)
+    return _send(_confirm(changed, seen, at), outcome, conflicts, topology)
+
+
+def is_redelivery(record: Record, at: Position) -> bool:
+    """Rule 1: an observation that is not after the last merged one of its log was merged already."""
+    return at.offset <= record.merged.get(at.log, -1)
+
+
+def is_echo(state: RegionState, name: str, text: str) -> bool:
+    """Rule 2a: what the region was known to hold, or what was sent to it, is no news from it."""
+    if state.confirmed is not None and state.confirmed.get(name) == text:
+        return True
+    return any(sent.fields is not None and sent.fields.get(name) == text for sent in state.sent)
+
+
+def is_causal(state: RegionState, name: str, current: Value) -> bool:
+    """Rule 2b: the region held the record's very value when it changed it, so the change is a successor."""
+    return state.confirmed is not None and state.confirmed.get(name) == current.text
+
+
+def _born(seen: Observation, at: Position) -> Record:
+    stamp = Stamp(seen.time, seen.region)
+    fields = {name: Value(text, stamp) for name, text in (seen.fields or {}).items()}
+    record = Record(seen.kind, seen.uuid, fields, Life(True, stamp))
+    return _confirm(record, seen, at)
+
+
+def _bury(record: Record, grave: Stamp) -> tuple[Record, tuple[Conflict, ...]]:
+    """Rule 6: a removal wins over what was made below it meanwhile; the ledger says what was lost."""
+    stamp = Stamp(max(grave.time, record.life.stamp.time + 1), grave.region)
+    lost = Conflict(record.uuid, "life", None, "removed", stamp, "present", record.life.stamp)
+    return replace(record, life=Life(False, stamp)), (lost,)
+
+
+def _absent(
+    record: Record, seen: Observation, grave: Stamp | None
+) -> tuple[Record, Outcome, tuple[Conflict, ...]]:
+    """Rule 3: gone from a region that had it, with no removal on its way there, is a removal made there."""
+    state = record.region(seen.region)
+    if not record.life.present:
+        return record, Outcome.NOTHING_NEW, ()
+    if state.confirmed is None:
+        if grave is None:
+            return record, Outcome.NOTHING_NEW, ()
+        buried, conflicts = _bury(record, grave)
+        return buried, Outcome.REMOVED, conflicts
+    if any(sent.fields is None for sent in state.sent):
+        return record, Outcome.NOTHING_NEW, ()
+    stamp = Stamp(max(seen.time, record.life.stamp.time + 1), seen.region)
+    return replace(record, life=Life(False, stamp)), Outcome.REMOVED, ()
+
+
+def _present(
+    record: Record, seen: Observation, topology: Topology, graves: Mapping[str, Stamp]
+) -> tuple[Record, Outcome, tuple[Conflict, ...]]:
+    """Rule 2, field by field. A removed entity keeps its last values: a removal wins over changes.
+
+    Rule 7: nothing is moved below what is removed, and what was is taken back to where it is seen to live.
+    """
+    if not record.life.present:
+        return record, Outcome.NOTHING_NEW, ()
+    state = record.region(seen.region)
+    merged = dict(record.fields)
+    conflicts: list[Conflict] = []
+    outcome = Outcome.NOTHING_NEW
+    for name, text in (seen.fields or {}).items():
+        current = merged.get(name)
+        orphaned = name == PARENT and current is not None and current.text in graves and text not in graves
+        if current is None or text == current.text or (is_echo(state, name, text) and not orphaned):
+            continue
+        offered = Value(text, Stamp(seen.time, seen.region))
+        if orphaned or (is_causal(state, name, current) and not (name == PARENT and text in graves)):
+            merged[name] = _after(current, offered)
+            outcome = Outcome.CHANGED
+            continue
+        wins = topology.order(offered.stamp) > topology.order(current.stamp)
+        wins = wins and not (name == PARENT and text in graves)
+        kept, lost = (offered, current) if wins else (current, offered)
+        merged[name] = kept
+        conflicts.append(_conflict(record.uuid, name, state, kept, lost))
+        outcome = Outcome.CHANGED if wins or outcome is Outcome.CHANGED else Outcome.LOST
+    return replace(record, fields=merged), outcome, tuple(conflicts)
+
+
+def _after(current: Value, offered: Value) -> Value:
+    """A successor's stamp is greater than what it replaces, whatever the clocks say."""
+    stamp = Stamp(max(offered.stamp.time, current.stamp.time + 1), offered.stamp.region)
+    return Value(offered.text, stamp)
+
+
+def _conflict(uuid: str, name: str, state: RegionState, kept: Value, lost: Value) -> Conflict:
+    base = state.confirmed.get(name) if state.confirmed else None
+    return Conflict(uuid, name, base, kept.text, kept.stamp, lost.text, lost.stamp)
+
+
+def _confirm(record: Record, seen: Observation, at: Position) -> Record:
+    """Rule 4: the region is now known to hold what was seen; an apply's result settles what it answers."""
+    state = record.region(seen.region)
+    sent = state.sent
+    if seen.applied is not None:
+        sent = tuple(one for one in sent if one.version > seen.applied)
+    confirmed = RegionState(seen.fields, sent)
+    merged = {log: offset for log, offset in record.merged.items() if _same_log(log, at.log)}
+    return replace(
+        record,
+        merged=merged | {at.log: at.offset},
+        regions=record.regions | {seen.region: confirmed},
+    )
+
+
+def _same_log(log: str, other: str) -> bool:
+    """Partitions of one log share its identity, the part before the slash; an older log's are forgotten."""
+    return log.partition("/")[0] == other.partition("/")[0]
+
+
+def _send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topology: Topology) -> Merged:
+    """Rule 5: every region that will not hold the record gets it. One new version serves them all."""
+    wanted = record.desired()
+    behind = [name for name in topology.priority if record.region(name).expected != wanted]
+    if not behind:
+        return Merged(record, outcome, (), conflicts)
+    version = record.version + 1
+    regions = dict(record.regions)
+    desired = []
+    for name in behind:
+        state = record.region(name)
+        sent = (*state.sent, Sent(version, wanted))[-SENT_KEPT:]
+        regions[name] = replace(state, sent=sent)
+        desired.append(Desired(name, record.kind, record.uuid, version, wanted, state.confirmed))
+    return Merged(replace(record, version=version, regions=regions), outcome, tuple(desired), conflicts)

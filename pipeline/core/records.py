@@ -1,0 +1,174 @@
+"""The one agreed state of an entity over all regions, and what travels between the stages of the walk.
+
+`Record` is what merge loads and stores; `Observation` is what observe and apply publish; `Desired` is what
+merge sends to a region. All UUIDs in a record's fields are canonical; `Desired` and `Observation` say which.
+Every value is frozen: a change makes a new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from pipeline.core.entities import Kind
+
+SENT_KEPT: Final = 32
+"""How many desired states on their way to one region a record remembers. A region that is away for long gets
+more; the oldest are forgotten, which costs at most a needless comparison, never a value."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stamp:
+    """When (milliseconds) and where a value was given. `Topology.order` says which of two is greater."""
+
+    time: int
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Who wins a conflict.
+
+    `priority`: the regions' names, the most important first; it breaks ties of time. `master`: under topology
+    `master` the region whose values win every conflict whatever the clocks say; None under `multi-master`.
+    """
+
+    priority: tuple[str, ...]
+    master: str | None = None
+
+    def order(self, stamp: Stamp) -> tuple[bool, int, int, str]:
+        """A sort key: the greatest wins."""
+        known = stamp.region in self.priority
+        rank = -self.priority.index(stamp.region) if known else -len(self.priority)
+        return (stamp.region == self.master, stamp.time, rank, stamp.region)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One field of a record: its text and who gave it when."""
+
+    text: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Whether the entity exists. Once removed it stays so: CloudStack never takes a used UUID back."""
+
+    present: bool
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A desired state on its way to a region; `fields` None means: remove it."""
+
+    version: int
+    fields: dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionState:
+    """What one region was last known to hold (`confirmed`, None = absent), and what is on its way there."""
+
+    confirmed: dict[str, str] | None = None
+    sent: tuple[Sent, ...] = ()
+
+    @property
+    def expected(self) -> dict[str, str] | None:
+        """What the region will hold when all that was sent has arrived."""
+        return self.sent[-1].fields if self.sent else self.confirmed
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The golden record of one entity. `merged` is, per observation log, the offset merged last."""
+
+    kind: Kind
+    uuid: str
+    fields: dict[str, Value]
+    life: Life
+    version: int = 0
+    merged: dict[str, int] = field(default_factory=dict)
+    regions: dict[str, RegionState] = field(default_factory=dict)
+
+    def desired(self) -> dict[str, str] | None:
+        """What every region should hold; None when the entity is removed."""
+        if not self.life.present:
+            return None
+        return {name: value.text for name, value in self.fields.items()}
+
+    def region(self, name: str) -> RegionState:
+        return self.regions.get(name, RegionState())
+
+    @property
+    def parent(self) -> str:
+        """The canonical UUID of the parent domain, the account's domain or the user's account."""
+        return self.fields["parent"].text
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an observation stands in its log. `log` names the partition and the log's own identity, so that
+    a log that was made anew (and counts from 0 again) is not taken for the old one."""
+
+    log: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Founder:
+    """The user that an account is created with: CloudStack makes no account without one."""
+
+    uuid: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What `region` really held of one entity at one moment.
+
+    `uuid` and the `parent` field are the region's own as published, canonical once the hub has resolved them.
+    `fields` None: absent there. `time`: when the change was made as far as known (the event's time), in
+    milliseconds. `applied`: the version whose apply produced this read-back, None for a plain observation.
+    `founder`: for an account, its oldest user there.
+    """
+
+    region: str
+    kind: Kind
+    uuid: str
+    fields: dict[str, str] | None
+    time: int
+    cause: str = ""
+    applied: int | None = None
+    founder: Founder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One desired state for one region, one outbox row: the record at `version` in canonical UUIDs.
+
+    `known` is what the region was last known to hold when this was sent: what the target may be holding
+    without it being news. `founder` comes with an account that the region has never held.
+    """
+
+    region: str
+    kind: Kind
+    uuid: str
+    version: int
+    fields: dict[str, str] | None
+    known: dict[str, str] | None
+    founder: Founder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two regions gave one field different values without knowing of each other: a line of the ledger."""
+
+    uuid: str
+    field: str
+    base: str | None
+    kept: str
+    kept_stamp: Stamp
+    lost: str
+    lost_stamp: Stamp

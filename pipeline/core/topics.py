@@ -1,0 +1,30 @@
+"""The names on the wire, declared once: topics, headers, consumer groups."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREFIX: Final = "region-sync"
+OBSERVATIONS: Final = f"{PREFIX}.observations"
+DEAD_LETTERS: Final = f"{PREFIX}.dead-letters"
+HUB_GROUP: Final = f"{PREFIX}.hub"
+
+HEADER_REGION: Final = "region"
+HEADER_ROUTING_KEY: Final = "routing-key"
+HEADER_ARRIVED: Final = "arrived-ms"
+HEADER_REASON: Final = "reason"
+HEADER_SOURCE: Final = "source"
+
+
+def events(region: str) -> str:
+    """What a region's bus said: hints, keyed by the entity's UUID in that region."""
+    return f"{PREFIX}.events.{region}"
+
+
+def desired(region: str) -> str:
+    """What a region should hold, keyed by the entity's UUID in that region."""
+    return f"{PREFIX}.desired.{region}"
+
+
+def region_group(region: str) -> str:
+    return f"{PREFIX}.{region}"

@@ -1,0 +1,266 @@
+"""The demonstration: simulated regions, traffic in all of them, the whole pipeline between, and a verdict.
+
+In: options. Out: a live table while it runs, then whether all regions are equal, as words or as one JSON
+object; exit code 0 when they are. Called by `region-sync demo`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pipeline.cloudstack.client import CallRecord
+from pipeline.core import topics
+from pipeline.core.errors import TemporaryError
+from pipeline.outbox.audit import AuditStore
+from pipeline.progress import Progress
+from pipeline.run import Running, pipeline
+from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
+from pipeline.sandbox.traffic import Traffic, TrafficOptions
+from pipeline.settings import ALL, Settings
+
+SETTLE_LIMIT_S: Final = 300.0
+QUIET_S: Final = 15.0
+"""Regions that differ though nothing has moved for so long will not become equal by themselves."""
+LOOK_EVERY_S: Final = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """`changes`: how many, None for as many as come until a signal. `rate`: attempts a second, 0 for as fast
+    as they go. `exit`: end after the verdict rather than stay up to be looked at."""
+
+    regions: int = 3
+    changes: int | None = None
+    exit: bool = False
+    json: bool = False
+    seed: int = 1
+    rate: float = 20.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """The calls that the pipeline made, by the regions' client."""
+
+    reads: int = 0
+    writes: int = 0
+
+    def count(self, call: CallRecord) -> None:
+        self.reads += call.read
+        self.writes += not call.read
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How it ended. `lost`: entities that one region holds otherwise than another; `unfinished`: desired
+    states neither delivered nor replaced by newer ones."""
+
+    converged: bool
+    lost: int
+    changes: int
+    refused: int
+    deliveries: int
+    superseded: int
+    failed: int
+    unfinished: int
+    reads: int
+    writes: int
+    entities: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Stage:
+    """What the demonstration is played on."""
+
+    regions: list[SimulatedRegion]
+    traffic: Traffic
+    running: Running
+    progress: Progress
+    tally: Tally
+    began: float
+    lag: dict[str, int] = field(default_factory=dict)
+
+    def states(self) -> dict[str, Counter[str]]:
+        """Outbox rows by region and state."""
+        found = AuditStore(self.running.wiring.engine).counts()
+        return {region: Counter(states) for region, states in found.items()}
+
+    def measure_lag(self) -> None:
+        """Messages that nobody has finished with, by region; the hub's under its own name."""
+        for region in self.regions:
+            group = topics.region_group(region.name)
+            self.lag[region.name] = sum(
+                self.progress.lag(group, topic)
+                for topic in (topics.events(region.name), topics.desired(region.name))
+            )
+        self.lag["hub"] = self.progress.lag(topics.HUB_GROUP, topics.OBSERVATIONS)
+
+
+def demo(options: DemoOptions) -> int:
+    """Runs it. Exit code 0: all regions are equal; 1: they are not."""
+    return asyncio.run(_demo(options))
+
+
+async def _demo(options: DemoOptions) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    console = Console(stderr=options.json)
+    with tempfile.TemporaryDirectory(prefix="region-sync-demo-") as folder:
+        async with simulated_regions(options.regions, seed=options.seed) as regions:
+            settings = sandbox_settings(regions, Path(folder))
+            tally = Tally()
+            async with pipeline(settings, tally.count) as running:
+                progress = Progress(running.wiring.brokers, {})
+                # What raises no event at all is for a scan to find, not for a stream.
+                traffic = Traffic(regions, options.seed, TrafficOptions(silent=False))
+                stage = _Stage(list(regions), traffic, running, progress, tally, time.monotonic())
+                verdict = await _play(stage, options, stop, console)
+                _print(verdict, options, console)
+                if not (options.exit or stop.is_set()):
+                    console.print("Still running; Ctrl-C ends it.")
+                    await stop.wait()
+                progress.close()
+    return 0 if verdict.converged else 1
+
+
+async def _play(stage: _Stage, options: DemoOptions, stop: asyncio.Event, console: Console) -> Verdict:
+    with Live(console=console, refresh_per_second=4, transient=options.json) as live:
+        showing = asyncio.create_task(_show(stage, live))
+        try:
+            await _make_changes(stage, options, stop)
+            return await _settle(stage)
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+
+
+async def _make_changes(stage: _Stage, options: DemoOptions, stop: asyncio.Event) -> None:
+    while not stop.is_set() and (options.changes is None or stage.traffic.accepted < options.changes):
+        await stage.traffic.step()
+        if options.rate:
+            await asyncio.sleep(1 / options.rate)
+
+
+async def _settle(stage: _Stage) -> Verdict:
+    """Waits until nothing is under way and all regions are equal, or nothing moves any more."""
+    deadline = time.monotonic() + SETTLE_LIMIT_S
+    moved, last = time.monotonic(), ""
+    while True:
+        await asyncio.to_thread(stage.measure_lag)
+        verdict = _verdict(stage)
+        idle = not verdict.unfinished and not any(stage.lag.values())
+        now = time.monotonic()
+        signature = f"{stage.lag} {stage.states()} {stage.tally}"
+        if signature != last:
+            moved, last = now, signature
+        if (idle and verdict.converged) or now - moved > QUIET_S or now > deadline:
+            return verdict
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _verdict(stage: _Stage) -> Verdict:
+    dumps = [region.dump() for region in stage.regions]
+    differing = differences(dumps)
+    states: Counter[str] = sum(stage.states().values(), Counter())
+    unfinished = states["pending"] + states["published"]
+    return Verdict(
+        converged=not differing and not unfinished,
+        lost=len(differing),
+        changes=stage.traffic.accepted,
+        refused=stage.traffic.refused,
+        deliveries=states["delivered"],
+        superseded=states["superseded"],
+        failed=states["dead"],
+        unfinished=unfinished,
+        reads=stage.tally.reads,
+        writes=stage.tally.writes,
+        entities=sum(map(len, dumps[0].values())),
+        seconds=round(time.monotonic() - stage.began, 1),
+    )
+
+
+def differences(dumps: list[dict[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+    """(kind, name) of every entity that not all dumps hold in the same way."""
+    first = dumps[0]
+    return [
+        (kind, name)
+        for kind in first
+        for name in sorted({name for dump in dumps for name in dump[kind]})
+        if any(dump[kind].get(name) != first[kind].get(name) for dump in dumps)
+    ]
+
+
+async def _show(stage: _Stage, live: Live) -> None:
+    while True:
+        try:
+            await asyncio.to_thread(stage.measure_lag)
+            live.update(_table(stage))
+        except TemporaryError as error:
+            log.debug("no lag to show: %s", error)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _table(stage: _Stage) -> Table:
+    states = stage.states()
+    title = f"{stage.traffic.accepted} changes made, {stage.traffic.refused} refused by CloudStack"
+    table = Table(title=title, caption=f"hub: {stage.lag.get('hub', 0)} observations to merge")
+    for name in ("region", "entities", "lag", "on the way", "delivered", "superseded", "failed"):
+        table.add_column(name, justify="left" if name == "region" else "right")
+    for region in stage.regions:
+        held = states.get(region.name, Counter())
+        table.add_row(
+            region.name,
+            str(sum(map(len, region.dump().values()))),
+            str(stage.lag.get(region.name, 0)),
+            str(held["pending"] + held["published"]),
+            str(held["delivered"]),
+            str(held["superseded"]),
+            str(held["dead"]),
+        )
+    return table
+
+
+def _print(verdict: Verdict, options: DemoOptions, console: Console) -> None:
+    if options.json:
+        print(json.dumps(asdict(verdict)))
+        return
+    word = "All regions are equal" if verdict.converged else f"{verdict.lost} entities differ"
+    console.print(
+        f"[bold]{word}[/]: {verdict.entities} entities after {verdict.changes} changes; "
+        f"{verdict.deliveries} deliveries by {verdict.reads} reads and {verdict.writes} writes, "
+        f"{verdict.failed} failed, in {verdict.seconds} s."
+    )
+
+
+def sandbox_settings(regions: list[SimulatedRegion], folder: Path) -> Settings:
+    """Settings for an embedded pipeline between simulated regions, its database in `folder`."""
+    tree: dict[str, Any] = {
+        "database": f"sqlite:///{folder}/region-sync.db",
+        "regions": [
+            {
+                "name": region.name,
+                "host": region.endpoint.removesuffix("/client/api"),
+                "api_key": region.service.apikey,
+                "secret_key": region.service.secretkey,
+            }
+            for region in regions
+        ],
+    }
+    return Settings.parse(tree, {}, ALL, "demo")

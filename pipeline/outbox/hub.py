@@ -1,0 +1,293 @@
+"""What the hub remembers: records, mappings, and the outbox rows that carry desired states to the regions.
+
+In: records as merged, in batches. Out: records as stored, and the ids of the rows to publish. Called by the
+merge agent, in threads; every method is one transaction and may be run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pipeline import wire
+from pipeline.core import topics
+from pipeline.core.entities import Kind
+from pipeline.core.records import Conflict, Desired, Founder, Record
+from pipeline.outbox import adoption
+from pipeline.outbox.engine import reading, writing
+from pipeline.outbox.errors import StaleRecord
+from pipeline.outbox.mappings import (
+    Mapping,
+    canonical_by_local,
+    local_by_canonical,
+    wake,
+    write_mappings,
+)
+from pipeline.outbox.records import entity_row, read_founder
+from pipeline.outbox.schema import (
+    MESSAGE_MAX,
+    NAME_MAX,
+    UUID_MAX,
+    conflict,
+    dead_letter,
+    entity,
+    outbox,
+    rmap,
+)
+from pipeline.outbox.statements import chunks, cut, insert_new, name_key, rows_by_key, upsert
+
+__all__ = ["Change", "DeadLetter", "HubStore", "Mapping", "NaturalKey", "StaleRecord", "Stored"]
+
+PUBLISH_LEASE_MS: Final = 60_000
+"""A row that is not published this long after it was written lost its publisher."""
+REPUBLISH_AFTER_MS: Final = 600_000
+"""A row that is not settled this long after it was published is published again."""
+LETTER_BYTES_MAX: Final = 1024 * 1024
+
+_ENTITY_COLUMNS: Final = ("name", "name_key", "parent", "present", "version", "revision", "body", "modified")
+
+
+NaturalKey = tuple[str, Kind, str]
+"""Canonical parent, kind, name without case: what an entity's twins have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record with the revision of its row, which `Change` gives back."""
+
+    record: Record
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One merge to be kept. `revision` is the one loaded, None for a record that is new."""
+
+    record: Record
+    revision: int | None
+    desired: tuple[Desired, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    mapping: Mapping | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be read, with the place it came from."""
+
+    topic: str
+    partition: int
+    offset: int
+    region: str
+    routing_key: str
+    reason: str
+    body: bytes
+    time: int
+
+
+class HubStore:
+    """The hub's view of the database. Every method raises `TemporaryError` for what passes by itself."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], int]) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def canonical(self, locals: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """(region, UUID there) → canonical UUID, only those that are known."""
+        with reading(self._engine) as connection:
+            return canonical_by_local(connection, locals)
+
+    def locals(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """(canonical UUID, region) → UUID there, only those that are known."""
+        with reading(self._engine) as connection:
+            return local_by_canonical(connection, pairs)
+
+    def load(self, uuids: Collection[str]) -> dict[str, Stored]:
+        """The records that exist, by canonical UUID."""
+        found: dict[str, Stored] = {}
+        with reading(self._engine) as connection:
+            for chunk in chunks(uuids):
+                query = select(entity.c.uuid, entity.c.body, entity.c.revision).where(
+                    entity.c.uuid.in_(chunk)
+                )
+                for uuid, body, revision in connection.execute(query):
+                    found[uuid] = Stored(wire.record(body), revision)
+        return found
+
+    def namesakes(self, keys: Collection[NaturalKey]) -> set[NaturalKey]:
+        """Which of these natural keys a present record has: where a `twin` may be found."""
+        key = (entity.c.parent, entity.c.kind, entity.c.name_key)
+        with reading(self._engine) as connection:
+            wanted = {(parent, kind.value, name) for parent, kind, name in keys}
+            rows = rows_by_key(connection, (*key, entity.c.present), key, wanted)
+        return {(row["parent"], Kind(row["kind"]), row["name_key"]) for row in rows if row["present"]}
+
+    def twin(self, kind: Kind, parent: str, name: str, region: str) -> str | None:
+        """The canonical UUID of a present record with this natural key that was never seen in `region`: what
+        an unknown entity of that name there is to be linked to. None when there is none."""
+        query = (
+            select(entity.c.uuid)
+            .outerjoin(rmap, and_(rmap.c.source == entity.c.uuid, rmap.c.region_id == region))
+            .where(
+                entity.c.parent == parent,
+                entity.c.kind == kind.value,
+                entity.c.name_key == name_key(name),
+                entity.c.present.is_(True),
+                or_(rmap.c.source.is_(None), and_(rmap.c.confirmed.is_(None), rmap.c.removed.is_(None))),
+            )
+            .order_by(entity.c.created, entity.c.uuid)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def children(self, parents: Collection[str], region: str) -> list[tuple[Kind, str, str]]:
+        """(kind, canonical UUID, UUID in `region`) of the present records directly below `parents`."""
+        found: list[tuple[Kind, str, str]] = []
+        with reading(self._engine) as connection:
+            for chunk in chunks(parents):
+                query = (
+                    select(entity.c.kind, entity.c.uuid, rmap.c.uuid)
+                    .outerjoin(rmap, and_(rmap.c.source == entity.c.uuid, rmap.c.region_id == region))
+                    .where(entity.c.parent.in_(chunk), entity.c.present.is_(True))
+                )
+                rows = connection.execute(query)
+                found += [(Kind(kind), uuid, local or uuid) for kind, uuid, local in rows]
+        return found
+
+    def founder(self, account: str) -> Founder | None:
+        """The oldest present user of the account: the one to create it with in another region."""
+        with reading(self._engine) as connection:
+            return read_founder(connection, account)
+
+    def adopt(self, old_parent: str, new_parent: str) -> set[str]:
+        """Everything below `old_parent`, a region's own UUID, is below `new_parent`, the canonical one that
+        it was linked to. Returns the canonical UUIDs of the records that changed: load them again."""
+        with writing(self._engine) as connection:
+            return adoption.adopt(connection, old_parent, new_parent, self._clock())
+
+    def commit(self, changes: Sequence[Change], now: int) -> list[tuple[int, Desired, bytes]]:
+        """Keep a batch of merges, all or none, and return one (outbox id, desired state, message) for each
+        desired state, in their order.
+
+        The new revision of a record is the one given plus 1; 1 for a new one. Several changes of one record
+        are kept in their order as one write. Raises `StaleRecord` when a record or a mapping was written by
+        somebody else since it was loaded; nothing is kept then.
+        """
+        if not changes:
+            return []
+        with writing(self._engine) as connection:
+            _write_entities(connection, changes, now)
+            seen = [change.mapping for change in changes if change.mapping is not None]
+            wake(connection, write_mappings(connection, seen, now) | _ended(changes), now)
+            _write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
+            return _write_outbox(connection, [one for change in changes for one in change.desired], now)
+
+    def published(self, ids: Sequence[int], now: int) -> None:
+        """These rows are on their topics. One that was settled or parked in the meantime stays so."""
+        with writing(self._engine) as connection:
+            for chunk in chunks(ids):
+                connection.execute(
+                    update(outbox)
+                    .where(outbox.c.id.in_(chunk), outbox.c.state == "pending", outbox.c.result.is_(None))
+                    .values(state="published", published_time=now, due_time=now + REPUBLISH_AFTER_MS)
+                )
+
+    def keep_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep them, each place of a log once."""
+        rows = [
+            {
+                "topic": letter.topic,
+                "partition": letter.partition,
+                "offset": letter.offset,
+                "region": cut(letter.region, UUID_MAX),
+                "routing_key": cut(letter.routing_key, NAME_MAX),
+                "reason": cut(letter.reason, MESSAGE_MAX),
+                "body": letter.body[:LETTER_BYTES_MAX],
+                "time": letter.time,
+            }
+            for letter in letters
+        ]
+        with writing(self._engine) as connection:
+            insert_new(connection, dead_letter, rows)
+
+
+def _ended(changes: Sequence[Change]) -> set[tuple[str, str]]:
+    """(canonical UUID, region) of what is removed now: an account's removal waits for its users' records."""
+    ended = [change.record for change in changes if not change.record.life.present]
+    return {(record.uuid, region) for record in ended for region in record.regions}
+
+
+def _write_entities(connection: Connection, changes: Sequence[Change], now: int) -> None:
+    latest = {change.record.uuid: change.record for change in changes}
+    loaded = {change.record.uuid: change.revision for change in reversed(changes)}  # the first one's
+    known = sorted(uuid for uuid, revision in loaded.items() if revision is not None)
+    held: dict[str, int] = {}
+    for chunk in chunks(known):
+        query = select(entity.c.uuid, entity.c.revision).where(entity.c.uuid.in_(chunk)).with_for_update()
+        held.update((uuid, revision) for uuid, revision in connection.execute(query))
+    stale = [uuid for uuid in known if held.get(uuid) != loaded[uuid]]
+    if stale:
+        raise StaleRecord(f"{len(stale)} records were written by somebody else, {stale[0]} among them")
+    upsert(
+        connection, entity, [entity_row(latest[uuid], held[uuid] + 1, now) for uuid in known], _ENTITY_COLUMNS
+    )
+    fresh = [entity_row(latest[uuid], 1, now) for uuid, revision in loaded.items() if revision is None]
+    try:
+        if fresh:
+            connection.execute(insert(entity), fresh)
+    except IntegrityError as error:
+        raise StaleRecord("a record was made by somebody else just now") from error
+
+
+def _write_conflicts(connection: Connection, conflicts: Sequence[Conflict], now: int) -> None:
+    rows = [
+        {
+            "entity": one.uuid,
+            "field": one.field,
+            "base": None if one.base is None else cut(one.base, MESSAGE_MAX),
+            "kept": cut(one.kept, MESSAGE_MAX),
+            "kept_time": one.kept_stamp.time,
+            "kept_region": one.kept_stamp.region,
+            "lost": cut(one.lost, MESSAGE_MAX),
+            "lost_time": one.lost_stamp.time,
+            "lost_region": one.lost_stamp.region,
+            "time": now,
+        }
+        for one in conflicts
+    ]
+    if rows:
+        connection.execute(insert(conflict), rows)
+
+
+def _write_outbox(
+    connection: Connection, desired: Sequence[Desired], now: int
+) -> list[tuple[int, Desired, bytes]]:
+    bodies = [wire.encode(one) for one in desired]
+    insert_new(connection, outbox, [_outbox_row(*pair, now) for pair in zip(desired, bodies, strict=True)])
+    key = (outbox.c.entity, outbox.c.region, outbox.c.version)
+    rows = rows_by_key(
+        connection, (*key, outbox.c.id), key, {(one.uuid, one.region, one.version) for one in desired}
+    )
+    ids = {(row["entity"], row["region"], row["version"]): row["id"] for row in rows}
+    return [
+        (ids[one.uuid, one.region, one.version], one, body) for one, body in zip(desired, bodies, strict=True)
+    ]
+
+
+def _outbox_row(desired: Desired, body: bytes, now: int) -> dict[str, Any]:
+    return {
+        "routing_key": cut(f"{topics.desired(desired.region)}/{desired.uuid}", NAME_MAX),
+        "body": body,
+        "created_time": now,
+        "entity": desired.uuid,
+        "kind": desired.kind.value,
+        "version": desired.version,
+        "region": desired.region,
+        "state": "pending",
+        "attempts": 0,
+        "due_time": now + PUBLISH_LEASE_MS,
+    }

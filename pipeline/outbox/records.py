@@ -1,0 +1,46 @@
+"""Records as rows of `entity`, and back. Called inside the stores' transactions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from pipeline import wire
+from pipeline.core.entities import Kind
+from pipeline.core.records import Founder, Record
+from pipeline.outbox.schema import NAME_MAX, entity
+from pipeline.outbox.statements import cut, name_key
+
+
+def entity_row(record: Record, revision: int, now: int) -> dict[str, Any]:
+    """The row for `record`. `created` is taken only by a row that is new: when the first region had it."""
+    name = record.fields["name"].text
+    return {
+        "uuid": record.uuid,
+        "kind": record.kind.value,
+        "name": cut(name, NAME_MAX),
+        "name_key": name_key(name),
+        "parent": record.parent,
+        "present": record.life.present,
+        "version": record.version,
+        "revision": revision,
+        "body": wire.encode(record),
+        "created": record.life.stamp.time,
+        "modified": now,
+    }
+
+
+def read_founder(connection: Connection, account: str) -> Founder | None:
+    """The oldest present user of the account, by its canonical UUID."""
+    query = (
+        select(entity.c.body)
+        .where(entity.c.parent == account, entity.c.kind == Kind.USER.value, entity.c.present.is_(True))
+        .order_by(entity.c.created, entity.c.uuid)
+        .limit(1)
+    )
+    body = connection.execute(query).scalar_one_or_none()
+    if body is None:
+        return None
+    record = wire.record(body)
+    return Founder(record.uuid, record.desired() or {})

@@ -1,0 +1,242 @@
+"""What one region's worker reads and writes: contexts before applying, settlements after, rows that are due.
+
+In: desired states off the region's topic. Out: what apply must know, and the rows whose time has come. Called
+by the region worker's agents and its timer, in threads; every method is one transaction and may be run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Engine, and_, select, update
+
+from pipeline import wire
+from pipeline.core.entities import Kind
+from pipeline.core.records import Desired, Founder
+from pipeline.outbox.contexts import Context, read_contexts
+from pipeline.outbox.engine import reading, writing
+from pipeline.outbox.hub import REPUBLISH_AFTER_MS
+from pipeline.outbox.mappings import (
+    OPEN,
+    canonical_by_local,
+    is_present,
+    local_by_canonical,
+    rows_by_canonical,
+)
+from pipeline.outbox.records import read_founder
+from pipeline.outbox.schema import applied, entity, outbox, rmap
+from pipeline.outbox.settle import UNTOUCHED, CallRow, Settlement, Untouched, settle
+from pipeline.outbox.statements import chunks, upsert
+
+__all__ = ["UNTOUCHED", "CallRow", "Context", "RegionStore", "Settlement", "Untouched"]
+
+REOPEN_MS: Final = 5_000
+"""When a reopened row is applied again: after the change that it guards has ended, one way or the other."""
+LEASE_MS: Final = 60_000
+"""How long a worker has to publish a row that was due before another may take it."""
+
+
+class RegionStore:
+    """One region's view of the database. Every method raises `TemporaryError` for what passes by itself."""
+
+    def __init__(self, engine: Engine, region: str, clock: Callable[[], int]) -> None:
+        self._engine = engine
+        self._region = region
+        self._clock = clock
+
+    def contexts(self, wanted: Sequence[Desired]) -> list[Context]:
+        """One context for each, in their order."""
+        if not wanted:
+            return []
+        now = self._clock()  # before reading: what happens meanwhile counts as later
+        with reading(self._engine) as connection:
+            return read_contexts(connection, self._region, wanted, now)
+
+    def blocker(self, wanted: Desired) -> str | None:
+        """What must go from this region before the entity can be removed: a canonical UUID, None for nothing.
+
+        A domain waits for all that is below it here. An account waits for its users that live on: they are
+        moving out, or the hub has not yet heard of their end. A user whose account goes waits for that: it
+        goes with it.
+        """
+        with reading(self._engine) as connection:
+            if wanted.kind is Kind.USER:
+                return self._dying_account(connection, wanted.uuid)
+            query = (
+                select(rmap.c.source)
+                .where(rmap.c.region_id == self._region, rmap.c.parent == wanted.uuid, is_present())
+                .order_by(rmap.c.source)
+                .limit(1)
+            )
+            if wanted.kind is Kind.ACCOUNT:
+                query = query.join(entity, entity.c.uuid == rmap.c.source).where(entity.c.present.is_(True))
+            return connection.execute(query).scalar_one_or_none()
+
+    def founder(self, account: str) -> Founder | None:
+        """The oldest present user of the account: the one to create it with here."""
+        with reading(self._engine) as connection:
+            return read_founder(connection, account)
+
+    def is_removed(self, source: str) -> bool:
+        """Whether the entity's record is removed: it never comes back."""
+        query = select(entity.c.present).where(entity.c.uuid == source)
+        with reading(self._engine) as connection:
+            return connection.execute(query).scalar_one_or_none() is False
+
+    def settle(self, settlements: Sequence[Settlement], now: int) -> None:
+        """Write down how applying ended, all of the batch or none."""
+        if not settlements:
+            return
+        with writing(self._engine) as connection:
+            settle(connection, self._region, settlements, now)
+
+    def mint(self, source: str, kind: Kind, uuid: str) -> None:
+        """The entity gets the UUID `uuid` here, since the one it had is used up; it is not there yet."""
+        now = self._clock()
+        row = {
+            "source": source,
+            "region_id": self._region,
+            "uuid": uuid,
+            "kind": kind.value,
+            "parent": None,
+            "created": now,
+            "modified": now,
+            "removed": None,
+            "confirmed": None,
+        }
+        with writing(self._engine) as connection:
+            upsert(connection, rmap, [row], ("uuid", "parent", "modified", "removed", "confirmed"))
+
+    def due(self, now: int, limit: int) -> list[tuple[int, bytes, bytes]]:
+        """(outbox id, key, message) of open rows whose time has come, oldest first: at most `limit`, leased
+        for `LEASE_MS`, so that no other worker takes them. `republished` says that they are on the topic."""
+        with writing(self._engine) as connection:
+            taken: list[tuple[int, str, bytes]] = []
+            for state in OPEN:  # each by its index, so that no more rows than these are locked
+                query = (
+                    select(outbox.c.id, outbox.c.entity, outbox.c.body)
+                    .where(outbox.c.region == self._region, outbox.c.state == state, outbox.c.due_time <= now)
+                    .order_by(outbox.c.due_time, outbox.c.id)
+                    .limit(limit)
+                    .with_for_update()
+                )
+                taken += [(id_, uuid, body) for id_, uuid, body in connection.execute(query)]
+            taken = sorted(taken)[:limit]
+            for chunk in chunks([id_ for id_, _, _ in taken]):
+                connection.execute(
+                    update(outbox).where(outbox.c.id.in_(chunk)).values(due_time=now + LEASE_MS)
+                )
+            pairs = {(uuid, self._region) for _, uuid, _ in taken}
+            locals_ = local_by_canonical(connection, pairs)
+        return [(id_, locals_.get((uuid, self._region), uuid).encode(), body) for id_, uuid, body in taken]
+
+    def republished(self, ids: Sequence[int], leased: int, now: int) -> None:
+        """These rows, taken by `due` at `leased`, are on the topic again. Those that were settled, parked or
+        woken since then stay as they are."""
+        with writing(self._engine) as connection:
+            for chunk in chunks(ids):
+                connection.execute(
+                    update(outbox)
+                    .where(
+                        outbox.c.id.in_(chunk),
+                        outbox.c.state.in_(OPEN),
+                        outbox.c.due_time == leased + LEASE_MS,
+                    )
+                    .values(state="published", published_time=now, due_time=now + REPUBLISH_AFTER_MS)
+                )
+
+    def reopen(self, source: str, values: dict[str, str], now: int) -> None:
+        """The entity's last delivered row is applied once more soon, and what it holds by then (`values`, of
+        what was applied) is our own doing: called before a change that must not stay if its maker dies."""
+        with writing(self._engine) as connection:
+            last = connection.execute(
+                select(applied.c.version, applied.c["values"])
+                .where(applied.c.entity == source, applied.c.region == self._region)
+                .with_for_update()
+            ).one_or_none()
+            if last is None:
+                return
+            version, held = last
+            before = wire.fields(held)
+            if before is None:  # removed here: nothing that could stay open
+                return
+            fields = {**before, **values}
+            connection.execute(
+                update(applied)
+                .where(applied.c.entity == source, applied.c.region == self._region)
+                .values({"values": wire.encode_fields(fields).encode()})
+            )
+            connection.execute(
+                update(outbox)
+                .where(
+                    outbox.c.entity == source,
+                    outbox.c.region == self._region,
+                    outbox.c.version == version,
+                )
+                .values(state="pending", due_time=now + REOPEN_MS, processed_time=None)
+            )
+
+    @property
+    def region(self) -> str:
+        """The region's name."""
+        return self._region
+
+    def wake_all(self, now: int) -> int:
+        """Every open row of this region is due: its broker forgot them all. Returns how many were not yet."""
+        with writing(self._engine) as connection:
+            return connection.execute(
+                update(outbox)
+                .where(outbox.c.region == self._region, outbox.c.state.in_(OPEN), outbox.c.due_time > now)
+                .values(due_time=now)
+            ).rowcount
+
+    def canonical(self, locals: Collection[str]) -> dict[str, str]:
+        """UUID here → canonical UUID, only those that are known."""
+        with reading(self._engine) as connection:
+            found = canonical_by_local(connection, [(self._region, uuid) for uuid in locals])
+        return {uuid: source for (_, uuid), source in found.items()}
+
+    def confirmed_parents(self, kind: Kind, locals: Collection[str]) -> dict[str, str]:
+        """UUID here → its parent's UUID here (ROOT for the root), of the entities of `kind` that are here."""
+        parent = rmap.alias()
+        found: dict[str, str] = {}
+        with reading(self._engine) as connection:
+            for chunk in chunks(locals):
+                query = (
+                    select(rmap.c.uuid, rmap.c.parent, parent.c.uuid)
+                    .outerjoin(
+                        parent,
+                        and_(parent.c.source == rmap.c.parent, parent.c.region_id == self._region),
+                    )
+                    .where(
+                        rmap.c.region_id == self._region,
+                        rmap.c.uuid.in_(chunk),
+                        rmap.c.kind == kind.value,
+                        rmap.c.parent.is_not(None),
+                        is_present(),
+                    )
+                )
+                for uuid, canonical, local in connection.execute(query):
+                    found[uuid] = local or canonical
+        return found
+
+    def _dying_account(self, connection: Connection, user: str) -> str | None:
+        here = rows_by_canonical(connection, [(user, self._region)]).get((user, self._region))
+        if here is not None and here["removed"] is not None:
+            return None
+        account = here["parent"] if here is not None else None
+        if account is None:
+            query = select(entity.c.parent).where(entity.c.uuid == user)
+            account = connection.execute(query).scalar_one_or_none()
+        query = (
+            select(rmap.c.source)
+            .join(entity, entity.c.uuid == rmap.c.source)
+            .where(
+                rmap.c.source == account,
+                rmap.c.region_id == self._region,
+                is_present(),
+                entity.c.present.is_(False),
+            )
+        )
+        return connection.execute(query).scalar_one_or_none()

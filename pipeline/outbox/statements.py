@@ -1,0 +1,106 @@
+"""Small pieces of SQL that the stores share: chunks, rows by key, multi-row upserts, text that fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Column, Connection, RowMapping, Select, Table, and_, func, literal_column, select
+from sqlalchemy.dialects import mysql, sqlite
+
+from pipeline.outbox.schema import NAME_MAX
+
+IN_MAX: Final = 300
+"""Items of one IN list: MariaDB turns lists of 1,000 and more into a subquery; SQLite has a limit too."""
+
+_KEY_NUMBER: Final = "BIGINT"
+_KEY_TEXT: Final = f"VARCHAR({NAME_MAX}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+
+def chunks(items: Collection[T], size: int = IN_MAX) -> Iterator[list[T]]:
+    """`items` in lists of at most `size`."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def rows_by_key(
+    connection: Connection,
+    columns: Sequence[Column[Any]],
+    key: Sequence[Column[Any]],
+    keys: Collection[tuple[Any, ...]],
+    *,
+    lock: bool = False,
+) -> list[RowMapping]:
+    """`columns` of the rows whose `key` columns hold one of `keys`. `lock`: until the transaction ends."""
+    found: list[RowMapping] = []
+    for chunk in chunks(keys):
+        query = _by_key(connection, select(*columns), key, chunk)
+        found += connection.execute(query.with_for_update() if lock else query).mappings()
+    return found
+
+
+def _by_key(
+    connection: Connection, query: Select[Any], key: Sequence[Column[Any]], keys: list[tuple[Any, ...]]
+) -> Select[Any]:
+    """The keys as a table of their own, joined: each is looked up by index. For a list of tuples SQLite reads
+    the whole table, and MariaDB compares every row with one tuple after the other."""
+    listed = json.dumps(keys, ensure_ascii=False)
+    if connection.dialect.name == "sqlite":
+        each = func.json_each(listed).table_valued("value")
+        parts = [func.json_extract(each.c.value, f"$[{number}]") for number in range(len(key))]
+        return query.join_from(each, key[0].table, and_(*map(Column.__eq__, key, parts)))
+    names = [f"k{number}" for number in range(len(key))]
+    types = ", ".join(
+        f"{name} {_KEY_NUMBER if column.type.python_type is int else _KEY_TEXT} PATH '$[{number}]'"
+        for number, (name, column) in enumerate(zip(names, key, strict=True))
+    )
+    wanted = func.json_table(listed, literal_column(f"'$[*]' COLUMNS ({types})")).table_valued(*names)
+    joined = query.join_from(wanted, key[0].table, and_(*map(Column.__eq__, key, wanted.c)))
+    return joined.prefix_with("STRAIGHT_JOIN")
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` as a column of `limit` characters takes it: shortened, and with nothing that UTF-8 can't say."""
+    return text[:limit].encode("utf-8", "replace").decode()
+
+
+def name_key(name: str) -> str:
+    """A name without case: what CloudStack holds unique below one parent."""
+    return cut(name.casefold(), NAME_MAX)
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Row], changed: Sequence[str]) -> None:
+    """Insert `rows`; where the primary key is there already, take over the columns in `changed`.
+
+    Only for tables with one unique key that can collide: MariaDB names none. One statement for many rows
+    (PyMySQL folds them, SQLite's driver loops in C).
+    """
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        one = sqlite.insert(table)
+        keys = [column.name for column in table.primary_key]
+        connection.execute(
+            one.on_conflict_do_update(index_elements=keys, set_={c: one.excluded[c] for c in changed}), rows
+        )
+        return
+    many = mysql.insert(table)
+    connection.execute(many.on_duplicate_key_update({c: many.inserted[c] for c in changed}), rows)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert `rows`; those that are there already, by any unique key, stay as they are."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        return
+    key = table.primary_key.columns[0]
+    # Not INSERT IGNORE, which would hide every other error too.
+    connection.execute(mysql.insert(table).on_duplicate_key_update({key.name: key}), rows)

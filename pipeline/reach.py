@@ -1,0 +1,121 @@
+"""How to reach what the settings name: a region's API, and Kafka's topics.
+
+In: settings. Out: the client's settings of a region; topics that exist, with the partitions they should have.
+Called wherever a process starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from pydantic import SecretStr
+
+from pipeline.cloudstack.client import ClientSettings
+from pipeline.cloudstack.session import Credentials
+from pipeline.core import topics
+from pipeline.core.errors import PermanentError, TemporaryError
+from pipeline.settings import Region, Settings
+
+TIMEOUT_S: Final = 20.0
+REPLICAS: Final = 3
+"""Copies of each partition, as far as there are brokers."""
+
+
+def client_settings(region: Region) -> ClientSettings:
+    """What the API's client must know of a region."""
+    return ClientSettings(
+        endpoint=region.endpoint,
+        credentials=Credentials(
+            apikey=_secret(region.api_key),
+            secret=_secret(region.secret_key),
+            username=region.user_name or "",
+            password=_secret(region.password),
+            domain=region.domain,
+        ),
+        timeout_s=region.timeout_s,
+        job_timeout_s=region.job_timeout_s,
+        rate_per_s=region.rate_per_s,
+        max_connections=region.lanes,
+        verify_tls=str(region.tls_ca) if region.tls_ca else True,
+        post=region.post,
+    )
+
+
+def _secret(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
+
+
+def topic_names(settings: Settings) -> list[str]:
+    """Every topic of the pipeline."""
+    names = [topics.OBSERVATIONS, topics.DEAD_LETTERS]
+    for region in settings.active:
+        names += [topics.events(region.name), topics.desired(region.name)]
+    return names
+
+
+class Kafka:
+    """The administrator's side of Kafka. Raises `TemporaryError` while it can't be reached."""
+
+    def __init__(self, brokers: str, options: Mapping[str, str]) -> None:
+        self._admin = AdminClient({**options, "bootstrap.servers": brokers})
+
+    def ensure_topics(self, names: Sequence[str], partitions: int) -> None:
+        """Makes the topics that are missing and waits until every partition has a leader.
+
+        Raises `PermanentError` where one has another number of partitions: the same key of a region's events
+        and desired states must meet in one place.
+        """
+        known = self._list()
+        replicas = min(REPLICAS, len(known.brokers))
+        missing = [NewTopic(name, partitions, replicas) for name in names if name not in known.topics]
+        if missing:
+            for future in self._admin.create_topics(missing).values():
+                _made(future)
+        deadline = time.monotonic() + TIMEOUT_S
+        while not all(self._is_ready(name, partitions) for name in names):
+            if time.monotonic() > deadline:
+                raise TemporaryError("Kafka's new topics have no leaders yet")
+            time.sleep(0.1)
+
+    def identity(self, topic: str) -> str:
+        """The topic's own identity: another one after it was made anew and counts from 0 again."""
+        described = self._admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)
+        return str(_result(described[topic]).topic_id)
+
+    def _is_ready(self, name: str, partitions: int) -> bool:
+        topic = self._list().topics.get(name)
+        if topic is None or topic.error is not None:
+            return False
+        if len(topic.partitions) != partitions:
+            raise PermanentError(
+                f"topic {name} has {len(topic.partitions)} partitions, the settings say {partitions}: "
+                "set `partitions` to what the topics have"
+            )
+        return all(partition.leader >= 0 for partition in topic.partitions.values())
+
+    def _list(self) -> Any:
+        try:
+            return self._admin.list_topics(timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise TemporaryError(f"Kafka can't be reached: {error.args[0].str()}") from error
+
+
+def _result(future: Future[Any]) -> Any:
+    try:
+        return future.result(TIMEOUT_S)
+    except KafkaException as error:
+        raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+
+
+def _made(future: Future[Any]) -> None:
+    try:
+        future.result(TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error

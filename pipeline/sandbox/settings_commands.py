@@ -1,0 +1,165 @@
+"""Configuration, resource limits, and the list of regions that a region keeps about others.
+
+Called by `dispatch` with a parsed call. Rules and texts: recorded, and CloudStack's own.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+from pipeline.sandbox import access, listing, render
+from pipeline.sandbox.call import Answer, Call
+from pipeline.sandbox.errors import invalid
+from pipeline.sandbox.state import Account, Domain, RegionRow
+
+Row = dict[str, object]
+
+
+def load_configuration() -> dict[str, Row]:
+    """The configuration rows that were recorded, by name."""
+    text = resources.files("pipeline.sandbox").joinpath("data/configurations.json").read_text("utf-8")
+    return {row["name"]: row for row in json.loads(text)}
+
+
+def list_configurations(call: Call) -> Answer:
+    """`name` is matched whole, `keyword` anywhere in name or description."""
+    wanted = {word: call.text(word) for word in ("name", "category", "group", "subgroup", "parent")}
+    found = [
+        row
+        for row in call.region.configuration.values()
+        if all(listing.same(value, str(row.get(word, ""))) for word, value in wanted.items())
+        and listing.matches(call.text("keyword"), str(row["name"]), str(row.get("description", "")))
+    ]
+    return listing.listed(call, "configuration", found, dict)
+
+
+def update_configuration(call: Call) -> Answer:
+    name, value = call.need("name"), call.text("value")
+    words = f"updating configuration.  Name: {name} New Value: {value if value is not None else 'null'}"
+    row = call.audited("CONFIGURATION.VALUE.EDIT", words, lambda: _set(call, name, value))
+    return {"configuration": dict(row)}
+
+
+def _set(call: Call, name: str, value: str | None) -> Row:
+    row = call.region.configuration.get(name)
+    if row is None:
+        raise invalid(f"Config parameter with name {name} doesn't exist")
+    if value is not None:
+        row["value"] = value
+    return row
+
+
+def update_resource_limit(call: Call) -> Answer:
+    """On an account by name, or on a domain."""
+    kind, limit = call.whole("resourcetype"), call.whole("max")
+    known = {number: word for _, number, word, _, _ in render.RESOURCES}
+    domain = call.entity("domainid", Domain)
+    account = _limited_account(call, domain)
+    if kind not in known:
+        raise invalid("Please specify valid resource type")
+    limit = -1 if limit is None else max(limit, -1)
+    target: Account | Domain = account or domain or call.account
+    target.limits[kind] = limit
+    call.event(
+        "RESOURCE.LIMIT.UPDATE",
+        "Completed",
+        f"Resource limit updated. Resource Type: {known[kind]}, New Value: {limit}",
+        kind="Account" if isinstance(target, Account) else "Domain",
+        entity=target,
+    )
+    return {"resourcelimit": _limit_row(target, kind, known[kind], limit)}
+
+
+def _limited_account(call: Call, domain: Domain | None) -> Account | None:
+    name = call.text("account")
+    if domain is not None:
+        access.check_domain(call.account, domain)
+    if name is None:
+        return None
+    account = call.world.find_account(name, domain or call.account.domain)
+    if account is None:
+        raise invalid(f"Unable to find account by name {name} in domain with specified id")
+    access.check_account(call.account, account)
+    return account
+
+
+def _limit_row(target: Account | Domain, kind: int, word: str, limit: int) -> Row:
+    out: Row = {"account": target.name} if isinstance(target, Account) else {}
+    domain = target.domain if isinstance(target, Account) else target
+    return {
+        **out,
+        "domainid": domain.uuid,
+        "domain": domain.name,
+        "domainpath": domain.path,
+        "resourcetype": str(kind),
+        "resourcetypename": word,
+        "max": limit,
+    }
+
+
+def list_resource_limits(call: Call) -> Answer:
+    """An account's or a domain's limits; without either, the caller's."""
+    domain = call.entity("domainid", Domain)
+    account = _limited_account(call, domain)
+    target: Account | Domain = account or domain or call.account
+    kind, word = call.whole("resourcetype"), call.text("resourcetypename")
+    rows = [
+        _limit_row(target, number, name, _limit(target, number, (mine, theirs)))
+        for _, number, name, mine, theirs in sorted(render.RESOURCES, key=lambda row: row[1])
+        if (kind is None or number == kind) and listing.same(word, name)
+    ]
+    return listing.listed(call, "resourcelimit", rows, dict)
+
+
+def _limit(target: Account | Domain, number: int, defaults: tuple[int, int]) -> int:
+    if isinstance(target, Account):
+        return -1 if target.root_admin else target.limits.get(number, defaults[0])
+    return target.limits.get(number, defaults[1] if target.parent is not None else -1)
+
+
+def list_regions(call: Call) -> Answer:
+    number = call.whole("id")
+    found = [
+        row
+        for row in call.world.region_rows.values()
+        if (number is None or row.id == number)
+        and listing.same(call.text("name"), row.name)
+        and listing.matches(call.text("keyword"), row.name)
+    ]
+    return listing.listed(call, "region", found, _region)
+
+
+def _region(row: RegionRow) -> Row:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "endpoint": row.endpoint,
+        "gslbserviceenabled": True,
+        "portableipserviceenabled": False,
+    }
+
+
+def add_region(call: Call) -> Answer:
+    number = call.whole("id") or 0
+    if number in call.world.region_rows:
+        raise invalid(f"Region with id: {number} already exists")
+    row = call.world.region_rows[number] = RegionRow(number, call.need("name"), call.need("endpoint"))
+    return {"region": _region(row)}
+
+
+def update_region(call: Call) -> Answer:
+    number = call.whole("id") or 0
+    row = call.world.region_rows.get(number)
+    if row is None:
+        raise invalid(f"Region with id: {number} does not exist")
+    row.name = call.text("name") or row.name
+    row.endpoint = call.text("endpoint") or row.endpoint
+    return {"region": _region(row)}
+
+
+def remove_region(call: Call) -> Answer:
+    number = call.whole("id") or 0
+    if call.world.region_rows.pop(number, None) is None:
+        raise invalid(f"Failed to delete Region: {number}, Region not found")
+    return {"success": True}

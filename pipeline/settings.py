@@ -1,0 +1,195 @@
+"""The settings: one `regions.yaml`, checked whole before anything starts. Only this module reads the
+environment.
+
+In: the file, the environment, and which process this is. Out: a frozen `Settings`, or `SettingsError` with
+one sentence a defect. Called by the command line and by `pipeline.worker`. What each key means, with its
+default: docs/reference.md and the commented regions.example.yaml; how it is read: `pipeline.config`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.config import roles, source
+from pipeline.config.complaints import sentences
+from pipeline.config.region import Part, Region, check_names
+from pipeline.config.roles import ALL, HUB, Role
+from pipeline.config.source import SettingsError
+from pipeline.core.records import Topology
+
+__all__ = ["ALL", "EMBEDDED", "HUB", "Environment", "Region", "Role", "Settings", "SettingsError", "load"]
+
+EMBEDDED: Final = "embedded"
+EMBEDDED_PARTITIONS: Final = 4
+"""Fixed in librdkafka's mock cluster (engine.md, "Embedded broker")."""
+PARTITIONS: Final = 12
+
+DATABASES: Final = ("sqlite", "mysql+pymysql", "mariadb+pymysql")
+_BROKER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}", re.ASCII)
+
+
+class Hub(Part):
+    """`batch`: observations merged in one database transaction at most."""
+
+    batch: int = Field(default=500, ge=1, le=10_000)
+
+
+class Settings(Part):
+    """All of `regions.yaml`. `regions` keeps the file's order, which breaks ties between equal times."""
+
+    topology: Literal["multi-master", "master"] = "multi-master"
+    kafka: str = EMBEDDED
+    kafka_options: dict[str, str] = Field(default={}, repr=False)
+    partitions: int = Field(default=PARTITIONS, ge=1, le=1000)
+    database: str = Field(default="sqlite:///region-sync.db", repr=False)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    hub: Hub = Hub()
+    regions: tuple[Region, ...]
+    _plain_secrets: tuple[str, ...] = PrivateAttr(default=())
+    _secret_sources: dict[str, str] = PrivateAttr(default={})
+
+    @classmethod
+    def load(cls, path: Path | str, environ: Mapping[str, str], role: Role = ALL) -> Self:
+        """The settings in `path`, with the secrets that `role` needs and no others. Raises
+        `SettingsError`."""
+        return cls.parse(source.read(Path(path)), environ, role, str(path))
+
+    @classmethod
+    def parse(
+        cls, tree: source.Tree, environ: Mapping[str, str], role: Role = ALL, file: str = "settings"
+    ) -> Self:
+        """The same from what YAML said; `file` begins each sentence. Raises `SettingsError`."""
+        if not isinstance(tree, dict):
+            raise SettingsError(f"{file}: holds no settings: it must be a mapping with the key 'regions'")
+        own = roles.own_secrets(tree, role)
+        try:
+            filled = source.fill(own, environ)
+        except SettingsError as error:
+            raise SettingsError(f"{file}: {error}") from None
+        try:
+            settings = cls.model_validate(filled)
+        except ValidationError as error:
+            raise _complaint(file, sentences(cls, filled, error)) from None
+        lacking = [words for region in settings.regions if (words := roles.lacks(region, role))]
+        if lacking:
+            raise _complaint(file, lacking)
+        settings._plain_secrets = tuple(roles.plain_secrets(own))
+        settings._secret_sources = roles.secret_sources(tree, file)
+        return settings
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker lives in the process of `run`."""
+        return self.kafka == EMBEDDED
+
+    @property
+    def active(self) -> tuple[Region, ...]:
+        """The regions that take part."""
+        return tuple(region for region in self.regions if region.active)
+
+    @property
+    def plain_secrets(self) -> tuple[str, ...]:
+        """The keys whose secret stands in the file itself, for `check` to warn about."""
+        return self._plain_secrets
+
+    def secret_source(self, name: str) -> str:
+        """Where the secret of that region's log-in is to be found (`${NAME}`, `file:/path`, or the settings'
+        file), never the secret."""
+        return self._secret_sources.get(name, "")
+
+    def region(self, name: str) -> Region:
+        """The region of that name. Raises `SettingsError`, which lists the known ones."""
+        for region in self.regions:
+            if region.name == name:
+                return region
+        known = ", ".join(region.name for region in self.regions)
+        raise SettingsError(f"region {name!r} is not configured: the known regions are {known}")
+
+    def rules(self) -> Topology:
+        """Who wins a conflict, for the merge: the master first, then in the file's order."""
+        ordered = sorted(self.active, key=lambda region: not region.is_master)
+        master = ordered[0].name if self.topology == "master" else None
+        return Topology(tuple(region.name for region in ordered), master)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_partitions(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("kafka", EMBEDDED) == EMBEDDED:
+            return {"partitions": EMBEDDED_PARTITIONS, **data}
+        return data
+
+    @field_validator("kafka")
+    @classmethod
+    def _check_kafka(cls, kafka: str) -> str:
+        brokers = [broker.strip() for broker in kafka.split(",")]
+        if kafka != EMBEDDED and not all(_BROKER.fullmatch(broker) for broker in brokers):
+            raise ValueError(f"{kafka!r} is no broker: write 'embedded', or 'host:port,host:port'")
+        return ",".join(brokers)
+
+    @field_validator("database")
+    @classmethod
+    def _check_database(cls, database: str) -> str:
+        scheme, found, rest = database.partition("://")
+        if not found or scheme not in DATABASES or not rest.strip("/"):
+            raise ValueError(
+                f"{scheme[:40]!r} is no database that is supported: "
+                "write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+            )
+        return database
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if self.embedded and self.partitions != EMBEDDED_PARTITIONS:
+            raise ValueError(
+                f"partitions: the embedded broker always has {EMBEDDED_PARTITIONS}: remove the key"
+            )
+        if not self.regions:
+            raise ValueError("regions: the list is empty: add at least one region")
+        check_names(self.regions)
+        masters = [region.name for region in self.regions if region.is_master]
+        if len(masters) > 1:
+            raise ValueError(
+                f"regions: {' and '.join(masters)} are both master: set is_master on one region only"
+            )
+        if self.topology == "master" and not any(region.is_master for region in self.active):
+            raise ValueError(
+                "topology: 'master' needs an active master: set is_master: true on one active region"
+            )
+        return self
+
+
+class Environment(BaseSettings):
+    """What the environment says where no option of the command line does: REGION_SYNC_CONFIG,
+    REGION_SYNC_REGION.
+
+    `region` is for `faust -A pipeline.worker worker`, which has no option of its own: that region's worker,
+    or else the hub.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REGION_SYNC_", frozen=True)
+
+    config: Path = Path("regions.yaml")
+    region: str | None = None
+
+    def settings(self) -> Settings:
+        """The settings for a worker started in this environment. Raises `SettingsError`."""
+        return load(self.config, Role("worker", self.region) if self.region else HUB)
+
+
+def load(path: Path, role: Role = ALL) -> Settings:
+    """The settings in `path`, filled in from this process's environment. Raises `SettingsError`."""
+    settings = Settings.load(path, os.environ, role)
+    if role.region:
+        settings.region(role.region)
+    return settings
+
+
+def _complaint(file: str, defects: Any) -> SettingsError:
+    return SettingsError("\n".join(f"{file}: {words}" for words in defects))

@@ -1,0 +1,81 @@
+"""What is said in JSON, on the topics and in the database: records, observations, desired states.
+
+In and out: the core's frozen values and bytes. One place, so that what the outbox keeps is byte for byte what
+went to Kafka. Every message carries `v`, the version of its form. The only user of msgspec.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from pipeline.core.records import Desired, Observation, Record
+
+FORM: Final = 1
+
+T = TypeVar("T")
+
+
+class Unreadable(ValueError):
+    """The bytes are no message of this form; the text is the reason."""
+
+
+_AppliedFields = dict[str, str] | None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    v: int
+    body: msgspec.Raw
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_MESSAGE: Final = msgspec.json.Decoder(_Message)
+_OBSERVATION: Final = msgspec.json.Decoder(Observation)
+_DESIRED: Final = msgspec.json.Decoder(Desired)
+_RECORD: Final = msgspec.json.Decoder(Record)
+_FIELDS: Final = msgspec.json.Decoder(_AppliedFields)
+
+
+def encode(value: Observation | Desired | Record) -> bytes:
+    """The message that carries `value`."""
+    return _ENCODER.encode(_Message(FORM, msgspec.Raw(_ENCODER.encode(value))))
+
+
+def observation(data: bytes) -> Observation:
+    """Raises `Unreadable`."""
+    return _decode(data, _OBSERVATION)
+
+
+def desired(data: bytes) -> Desired:
+    """Raises `Unreadable`."""
+    return _decode(data, _DESIRED)
+
+
+def record(data: bytes) -> Record:
+    """Raises `Unreadable`."""
+    return _decode(data, _RECORD)
+
+
+def encode_fields(fields: dict[str, str] | None) -> str:
+    """An entity's fields alone, as the `applied` table keeps them; absent is `null`."""
+    return _ENCODER.encode(fields).decode()
+
+
+def fields(data: str) -> dict[str, str] | None:
+    """Raises `Unreadable`."""
+    try:
+        found: dict[str, str] | None = _FIELDS.decode(data)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise Unreadable(str(error)) from error
+    return found
+
+
+def _decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        message = _MESSAGE.decode(data)
+        if message.v != FORM:
+            raise Unreadable(f"message form {message.v} is not {FORM}")
+        return decoder.decode(message.body)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise Unreadable(str(error)) from error

@@ -1,0 +1,1 @@
+"""Speed, as ratios measured on one machine in one run: `make bench`."""

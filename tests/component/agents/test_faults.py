@@ -1,0 +1,160 @@
+"""A region that fails, and a worker that is killed: the same end, and no change written twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pipeline.core import topics
+from pipeline.core.entities import Kind
+from pipeline.core.records import Desired
+from pipeline.outbox.schema import attempt
+from tests.component.agents.rig import FAR, SERVICE, Killed, Rig
+from tests.unit.agents.regions import account, domain, gone, user
+from tests.unit.outbox.builders import rows
+
+FAULTS = ["error_ratio", "drop_before_ratio", "drop_after_ratio"]
+
+
+async def failing_once(rig: Rig, fault: str, *desired: Desired) -> None:
+    """Every call fails in that way until the guard has waited for one; then the region is well again."""
+    setattr(rig.region.faults, fault, 1.0)
+    work = asyncio.create_task(rig.give(*desired))
+    async with asyncio.timeout(10):
+        while not rig.worker.guard.waiting and not work.done():
+            await asyncio.sleep(0)
+    setattr(rig.region.faults, fault, 0.0)
+    await work
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_region_that_fails_is_waited_for(fault: str, rig: Rig) -> None:
+    (wanted,) = rig.merge(domain(FAR, "dom"))
+    await failing_once(rig, fault, wanted)
+    assert rig.outbox(wanted)["state"] == "delivered"
+    assert rig.writes() == {"createDomain": 1}
+    failed = [one for one in rows(rig.engine, attempt) if one["error"]]
+    assert {one["command"] for one in failed} == {"listDomains"}, "what failed is written down too"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_change_whose_answer_is_lost_is_not_made_twice(fault: str, rig: Rig) -> None:
+    """The read comes through, the change does not, or only its answer."""
+    (dom,) = rig.merge(domain(FAR, "dom"))
+    (acc,) = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
+    (usr,) = rig.merge(user(FAR, "usr"))
+    (second,) = rig.merge(user(FAR, "second"))
+    real = rig.desk.client.call
+    struck: set[str] = set()
+
+    async def call(command: str, params: dict[str, str]) -> dict[str, object]:
+        if command.startswith(("create", "delete")) and command not in struck:
+            struck.add(command)
+            setattr(rig.region.faults, fault, 1.0)
+        try:
+            return await real(command, params)
+        finally:
+            setattr(rig.region.faults, fault, 0.0)
+
+    rig.desk.client.call = call  # type: ignore[method-assign, assignment]
+    await rig.give(dom, acc, usr, second)
+    assert [rig.outbox(one)["state"] for one in (dom, acc, usr, second)] == ["delivered"] * 4
+    made = {"createDomain": 1, "createAccount": 1, "createUser": 1}
+    assert struck == made.keys()
+    assert rig.writes() == made
+    assert set(rig.region.dump()["users"]) == {"ROOT/dom|acc|usr", "ROOT/dom|acc|second"}
+    rig.merge(*rig.observed())
+    removals = [
+        *rig.merge(gone(FAR, Kind.ACCOUNT, "acc")),
+        *rig.merge(gone(FAR, Kind.USER, "usr")),
+        *rig.merge(gone(FAR, Kind.USER, "second")),
+    ]
+    await rig.give(removals[0])
+    assert rig.outbox(removals[0])["state"] == "delivered"
+    assert rig.region.dump()["accounts"] == {}
+
+
+async def test_throttling_slows_down_and_loses_nothing(rig: Rig) -> None:
+    rig.region.faults.throttle_per_s = 6
+    wanted = rig.merge(*(domain(FAR, f"d{number}") for number in range(4)))
+    await asyncio.gather(*(rig.give(one) for one in wanted))
+    assert {rig.outbox(one)["state"] for one in wanted} == {"delivered"}
+    assert rig.writes().get("createDomain") == 4
+    assert 429 in {one["status"] for one in rows(rig.engine, attempt)}
+
+
+async def test_a_region_that_is_down_is_waited_for_and_nothing_is_given_up(rig: Rig) -> None:
+    (wanted,) = rig.merge(domain(FAR, "dom"))
+    await rig.region.stop()
+    work = asyncio.create_task(rig.give(wanted))
+    async with asyncio.timeout(10):
+        while sum(one["command"] == "listDomains" for one in rows(rig.engine, attempt)) < 10:
+            await asyncio.sleep(0)
+    assert rig.outbox(wanted)["state"] == "pending"
+    await rig.region.start()
+    await work
+    assert rig.outbox(wanted)["state"] == "delivered"
+
+
+async def test_a_hint_survives_a_region_that_is_down(rig: Rig) -> None:
+    made = await rig.api.domain("Sales")
+    await rig.region.stop()
+    work = asyncio.create_task(rig.hear())
+    async with asyncio.timeout(10):
+        while not rig.worker.guard.waiting:
+            await asyncio.sleep(0)
+    await rig.region.start()
+    await work
+    assert [one.uuid for one in rig.observed()] == [made]
+
+
+@pytest.mark.parametrize("what", ["created", "updated", "removed"])
+async def test_killed_between_the_call_and_its_settlement(what: str, rig: Rig) -> None:
+    """Done again by the next worker: it reads, and finds nothing left to do."""
+    if what != "created":
+        await rig.tell(domain(FAR, "dom"))
+    rig.writes()
+    seen = {
+        "created": domain(FAR, "dom"),
+        "updated": domain(FAR, "dom", "renamed"),
+        "removed": gone(FAR, Kind.DOMAIN, "dom"),
+    }
+    (wanted,) = rig.merge(seen[what])
+    rig.kafka.dies_at = topics.OBSERVATIONS
+    with pytest.raises(Killed):
+        await rig.give(wanted)
+    assert rig.outbox(wanted)["state"] == "pending"
+    assert sum(rig.writes().values()) == 1
+    await rig.end()
+    rig.begin()
+    await rig.give(wanted)
+    assert rig.writes() == {}
+    assert (rig.outbox(wanted)["state"], rig.outbox(wanted)["message"]) == ("delivered", "nothing to do")
+    (told,) = rig.observed()
+    assert (told.applied, told.fields) == (wanted.version, wanted.fields)
+
+
+async def test_killed_before_a_hint_was_answered(rig: Rig) -> None:
+    made = await rig.api.domain("Sales")
+    rig.kafka.dies_at = topics.OBSERVATIONS
+    with pytest.raises(Killed):
+        await rig.look(Kind.DOMAIN, made)
+    await rig.end()
+    rig.begin()
+    await rig.look(Kind.DOMAIN, made)
+    assert [one.uuid for one in rig.observed()] == [made]
+
+
+async def test_a_row_whose_publishing_crashed_is_sent_by_the_timer(rig: Rig) -> None:
+    """The worker's own loop, as it runs: nobody gives it the row."""
+    (wanted,) = rig.merge(domain(FAR, "dom"))
+    rig.clock.now += 61_000
+    await rig.end()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(type(rig.worker)(rig.desk, 1).run())
+        while not any(one.topic.endswith("desired.r2") for one in rig.kafka.messages):
+            await asyncio.sleep(0.01)
+        running.cancel()
+    assert [one.value for one in rig.kafka.messages] == [rig.outbox(wanted)["body"]]
+    assert rig.region.calls.writes(SERVICE) == 0

@@ -1,0 +1,167 @@
+"""Hints are answered by one read; echoes by none; sweeps hint at what moved and at nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from pipeline.agents.intake import Taken
+from pipeline.agents.region import RegionWorker
+from pipeline.core import topics
+from pipeline.core.entities import ROOT, Kind
+from pipeline.core.events import hint
+from tests.component.agents.rig import FAR, HERE, SERVICE, Rig
+from tests.unit.agents.regions import account, domain, user
+
+PERSON = {"email": "a@b.c", "firstname": "F", "lastname": "L", "password": "Passw0rd!x"}
+
+
+async def family(rig: Rig) -> None:
+    await rig.tell(domain(FAR, "dom"))
+    for number in (1, 2):
+        await rig.tell(account(FAR, f"acc{number}", parent="dom", founder=f"usr{number}"))
+        await rig.tell(user(FAR, f"usr{number}", parent=f"acc{number}"))
+    rig.api.events.clear()
+    rig.region.calls.clear()
+
+
+async def test_a_change_is_read_once_and_told_with_the_events_time(rig: Rig) -> None:
+    made = await rig.api.domain("Sales", networkdomain="s.example")
+    when = rig.api.events[-1][1]["eventDateTime"]
+    await rig.hear()
+    (seen,) = rig.observed()
+    assert (seen.region, seen.kind, seen.uuid, seen.cause) == (HERE, Kind.DOMAIN, made, "DOMAIN.CREATE")
+    assert seen.fields == {"name": "Sales", "networkdomain": "s.example", "parent": ROOT}
+    assert seen.time % 1000 == 0
+    assert seen.time // 1000 == rig.region.region.log.rows[-1].created_ms // 1000, when
+    assert rig.region.calls.by_command(SERVICE) == {"listDomains": 1}
+
+
+async def test_an_account_is_told_with_its_oldest_user(rig: Rig) -> None:
+    await rig.tell(domain(FAR, "dom"))
+    acc, first = await rig.api.account("acme", "dom")
+    for number in range(5):
+        await rig.api("createUser", username=f"u{number}", account="acme", domainid="dom", **PERSON)
+    for one in rig.region.region.world.live_users.values():
+        one.created_ms += 0 if one.uuid == first else 60_000
+    await rig.look(Kind.ACCOUNT, acc)
+    (seen,) = rig.observed()
+    assert seen.founder is not None
+    assert seen.founder.uuid == first
+
+
+async def test_waiting_hints_for_one_entity_cost_one_read(rig: Rig) -> None:
+    made = await rig.api.domain("Sales")
+    await rig.end()
+    finished: list[int] = []
+    worker = RegionWorker(rig.desk, 1)
+    value = hint(Kind.DOMAIN, made, rig.clock())
+    for number in range(10):
+        done = partial(finished.append, number)
+        await worker.take_event(Taken((topics.events(HERE), 1), number, made.encode(), value, {}, done))
+    rig.begin_with(worker)
+    await rig.look(Kind.DOMAIN, rig.desk.resources.root)
+    assert rig.region.calls.by_command(SERVICE) == {"listDomains": 2}, "one for all ten, one for the root"
+    assert finished == list(range(10))
+    assert len(rig.observed()) == 1
+
+
+async def test_our_own_doing_is_not_read(rig: Rig) -> None:
+    await rig.tell(domain(FAR, "dom"))
+    assert [body["event"] for _, body in rig.api.events] == ["DOMAIN.CREATE"]
+    rig.region.calls.clear()
+    await rig.hear()
+    assert rig.region.calls.by_command(SERVICE) == {}
+    assert rig.observed() == []
+
+
+async def test_our_own_doing_is_known_by_name_too_as_the_event_log_tells_it(rig: Rig) -> None:
+    await rig.tell(domain(FAR, "dom"))
+    rig.region.calls.clear()
+    body = json.loads(hint(Kind.DOMAIN, "dom", rig.clock()))
+    for name, read in ((SERVICE, False), ("admin", True)):
+        rig.api.events = [("", body | {"username": name, "accountname": name})]
+        await rig.hear()
+        assert bool(rig.region.calls.reads(SERVICE)) is read
+
+
+async def test_what_only_announces_is_not_read(rig: Rig) -> None:
+    await family(rig)
+    await rig.api.job("disableUser", id="usr1")
+    assert rig.api.heard() == ["USER.DISABLE Scheduled", "USER.DISABLE Started", "USER.DISABLE Completed"]
+    await rig.api.job("disableUser", id="usr2")
+    await rig.hear()
+    assert rig.region.calls.by_command(SERVICE) == {"listUsers": 1}
+
+
+async def test_what_is_no_event_is_a_dead_letter_and_the_rest_goes_on(rig: Rig) -> None:
+    made = await rig.api.domain("Sales")
+    done: list[bool] = []
+    bad = Taken((topics.events(HERE), 1), 0, b"k", b"\xff not JSON", {}, lambda: done.append(True))
+    await rig.worker.take_event(bad)
+    await rig.worker.take_desired(replace(bad, offset=1))
+    assert done == [True, True]
+    letters = rig.kafka.take(topics.DEAD_LETTERS)
+    assert [one.value for one in letters] == [bad.value] * 2
+    assert all(one.headers[topics.HEADER_REASON] for one in letters)
+    await rig.hear()
+    assert [one.uuid for one in rig.observed()] == [made]
+
+
+async def test_a_removed_entity_is_told_as_absent(rig: Rig) -> None:
+    await family(rig)
+    await rig.api("deleteUser", id="usr1")
+    await rig.hear()
+    (seen,) = rig.observed()
+    assert (seen.kind, seen.uuid, seen.fields) == (Kind.USER, "usr1", None)
+
+
+async def test_a_moved_domain_is_found_below_its_new_parent(rig: Rig) -> None:
+    await family(rig)
+    for name in ("target", "moves", "stays"):
+        await rig.tell(domain(FAR, name))
+    await rig.tell(domain(FAR, "there", parent="target"))
+    rig.api.events.clear()
+    moved = await rig.api("moveDomain", domainid="moves", parentdomainid="target")
+    assert moved.status == 200
+    assert [body["entityuuid"] for _, body in rig.api.events] == ["target"]
+    await rig.hear()
+    assert rig.hinted() == {"moves"}
+    await rig.learn(Kind.DOMAIN, "moves")
+    assert rig.hub.load(["moves"])["moves"].record.parent == "target"
+
+
+async def test_a_domain_that_is_moved_to_the_root_is_found_there(rig: Rig) -> None:
+    await family(rig)
+    await rig.tell(domain(FAR, "child", parent="dom"))
+    rig.api.events.clear()
+    await rig.api("moveDomain", domainid="child", parentdomainid=rig.desk.resources.root)
+    await rig.hear()
+    assert rig.hinted() == {"child"}
+
+
+@pytest.mark.parametrize("given", [{"accountid": "acc2"}, {"account": "acc2", "domainid": "dom"}])
+async def test_a_moved_user_is_found_whether_or_not_its_account_is_named(
+    given: dict[str, str], rig: Rig
+) -> None:
+    await family(rig)
+    moved = await rig.api("moveUser", id="usr1", **given)
+    assert moved.status == 200
+    (event,) = [body for _, body in rig.api.events]
+    assert event["entityuuid"] not in ("usr1", "acc2")
+    await rig.hear()
+    assert rig.hinted() == {"usr1"}, "the other users are where they were"
+    assert rig.observed() == []
+
+
+async def test_enabling_a_user_has_its_account_looked_at_too(rig: Rig) -> None:
+    await family(rig)
+    await rig.api.job("disableAccount", id="acc1", lock="false")
+    rig.api.events.clear()
+    await rig.api("enableUser", id="usr1")
+    await rig.hear()
+    assert [one.uuid for one in rig.observed()] == ["usr1"]
+    assert rig.hinted() == {"acc1"}

@@ -1,0 +1,1 @@
+"""The bridges on real RabbitMQ and Kafka."""

@@ -1,0 +1,23 @@
+"""The stores' contracts on MariaDB."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.outbox.audit_contract import AuditContract
+from tests.unit.outbox.hub_contract import HubContract
+from tests.unit.outbox.region_contract import RegionContract
+
+pytestmark = pytest.mark.services
+
+
+class TestHub(HubContract):
+    pass
+
+
+class TestRegion(RegionContract):
+    pass
+
+
+class TestAudit(AuditContract):
+    pass

@@ -1,0 +1,1 @@
+"""Promises kept from end to end, on real services and real processes."""

@@ -1,0 +1,137 @@
+"""The merger on a store: births, twins, what becomes of the ones below, founders."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.core.entities import ROOT, Kind
+from pipeline.core.merge import Outcome
+from pipeline.core.records import Observation
+from pipeline.outbox.schema import conflict, entity, outbox
+from tests.unit.agents.regions import NOW, Log, account, domain, gone, user
+from tests.unit.outbox.builders import fields, rows
+
+
+def test_what_nobody_knew_becomes_a_record_and_is_sent_to_the_others(log: Log) -> None:
+    sent = log.say(domain("r1", "d", "Sales"))
+    assert [(one.region, one.uuid, one.version) for one in sent] == [("r2", "d", 1), ("r3", "d", 1)]
+    assert {one.known for one in sent} == {None}
+    assert sent[0].fields == {"name": "Sales", "networkdomain": "", "parent": ROOT}
+    assert log.store.canonical([("r1", "d")]) == {("r1", "d"): "d"}
+
+
+def test_what_nobody_knew_and_is_not_there_is_nothing(log: Log, engine: Engine) -> None:
+    assert log.outcome(gone("r1", Kind.USER, "u")) is Outcome.NOTHING_NEW
+    assert rows(engine, entity) == []
+
+
+def test_a_batch_is_merged_in_its_order(log: Log) -> None:
+    sent = log.say(domain("r1", "d", "one"), domain("r1", "d", "two"), domain("r1", "d", "three"))
+    assert log.record("d").fields["name"].text == "three"
+    assert [one.version for one in sent if one.region == "r2"] == [1, 2, 3]
+
+
+def test_a_batch_that_is_taken_again_changes_nothing(log: Log, engine: Engine) -> None:
+    seen = [log.seen(domain("r1", "d")), log.seen(account("r1", "acc", parent="d"))]
+    log.merge(seen)
+    before = rows(engine, entity), rows(engine, outbox)
+    sent, batches = log.merge(seen)
+    assert sent == []
+    assert [one for batch in batches for one in batch.outcomes] == [Outcome.REDELIVERED] * 2
+    assert (rows(engine, entity), rows(engine, outbox)) == before
+
+
+TWINS = [
+    pytest.param(domain("r1", "d-1", "Sales"), domain("r2", "d-2", "Sales"), id="domain"),
+    pytest.param(account("r1", "a-1", "acme"), account("r2", "a-2", "acme"), id="account"),
+    pytest.param(user("r1", "u-1", "ann", ROOT), user("r2", "u-2", "ann", ROOT), id="user"),
+    pytest.param(domain("r1", "d-1", "Straße"), domain("r2", "d-2", "STRASSE"), id="case"),
+]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(("first", "second"), TWINS)
+def test_what_two_regions_made_alike_is_one_record(
+    first: Observation, second: Observation, together: bool, log: Log, engine: Engine
+) -> None:
+    if together:
+        log.say(first, second)
+    else:
+        log.say(first)
+        log.say(second)
+    assert [row["uuid"] for row in rows(engine, entity)] == [first.uuid]
+    pairs = {("r1", first.uuid), ("r2", second.uuid)}
+    assert log.store.canonical(pairs) == dict.fromkeys(pairs, first.uuid)
+    assert log.record(first.uuid).region("r2").confirmed is not None
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        pytest.param(domain("r1", "other", "Sales"), id="of the same region"),
+        pytest.param(domain("r2", "other", "Sales", "elsewhere"), id="below another parent"),
+        pytest.param(account("r2", "other", "Sales"), id="of another kind"),
+    ],
+)
+def test_what_is_alike_but_not_the_same_stays_apart(second: Observation, log: Log, engine: Engine) -> None:
+    log.say(domain("r1", "d", "Sales"))
+    log.say(second)
+    assert {row["uuid"] for row in rows(engine, entity)} == {"d", "other"}
+
+
+def test_what_is_below_a_twin_is_below_the_one_record_and_is_a_twin_itself(log: Log, engine: Engine) -> None:
+    log.say(account("r1", "a-1", "acme", founder="u-1"), user("r1", "u-1", "ann", "a-1"))
+    log.say(user("r2", "u-2", "bob", "a-2"), account("r2", "a-2", "acme"), user("r2", "u-3", "ANN", "a-2"))
+    assert {row["uuid"]: row["parent"] for row in rows(engine, entity)} == {
+        "a-1": ROOT,
+        "u-1": "a-1",
+        "u-2": "a-1",
+    }
+    assert log.store.canonical([("r2", "u-3")]) == {("r2", "u-3"): "u-1"}
+    assert log.record("u-2").region("r2").confirmed == fields(Kind.USER, "bob", "a-1")
+
+
+def test_what_is_on_its_way_below_a_twin_names_the_one_record(log: Log) -> None:
+    log.say(domain("r2", "d-2b", "below", "d-2"))
+    log.say(domain("r1", "d-1", "Sales"))
+    log.say(domain("r2", "d-2", "Sales"))
+    record = log.record("d-2b")
+    assert record.parent == "d-1"
+    assert {one.fields["parent"] for one in record.region("r1").sent if one.fields} == {"d-1"}
+    assert log.say(domain("r2", "d-2b", "below", "d-2")) == []
+
+
+def test_twins_that_differ_are_a_conflict_with_a_winner(log: Log, engine: Engine) -> None:
+    log.say(domain("r1", "d-1", "Sales"))
+    later = fields(Kind.DOMAIN, "Sales", ROOT) | {"networkdomain": "late.example"}
+    sent = log.say(Observation("r2", Kind.DOMAIN, "d-2", later, NOW + 60_000))
+    assert {one.region for one in sent} == {"r1", "r2", "r3"}, "r2 too: the older name is on its way there"
+    assert log.record("d-1").fields["networkdomain"].text == "late.example"
+    (row,) = rows(engine, conflict)
+    assert (row["field"], row["kept"], row["lost"]) == ("networkdomain", "late.example", "")
+
+
+def test_an_account_is_sent_with_the_user_that_its_region_named(log: Log) -> None:
+    sent = log.say(account("r1", "acc", founder="ann"))
+    assert {one.founder.uuid for one in sent if one.founder} == {"ann"}
+    assert len(sent) == 2
+
+
+def test_an_account_is_sent_with_its_oldest_user_where_one_is_known(log: Log) -> None:
+    log.say(user("r1", "young", time=NOW + 5_000), user("r1", "old", time=NOW - 5_000))
+    sent = log.say(account("r1", "acc", founder="young"))
+    assert {one.founder.uuid for one in sent if one.founder} == {"old"}
+
+
+def test_a_user_by_the_account_regions_own_uuid_is_told_by_the_canonical_one(log: Log) -> None:
+    log.say(user("r1", "u-1", "ann", "acc-1"), user("r2", "u-2", "ann", "acc-1"))
+    sent = log.say(account("r2", "acc-2", "acme", founder="u-2"))
+    assert {one.founder.uuid for one in sent if one.founder} == {"u-1"}
+
+
+def test_an_account_that_a_region_has_held_is_sent_without_a_founder(log: Log) -> None:
+    log.applied(*log.say(account("r1", "acc", founder="ann")))
+    sent = log.say(account("r1", "acc", "renamed", founder="ann"))
+    assert {one.region for one in sent} == {"r2", "r3"}
+    assert {one.founder for one in sent} == {None}

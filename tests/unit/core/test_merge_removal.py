@@ -1,0 +1,98 @@
+"""Removal as the merge has it: of an entity, and of what it is below."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.core.entities import Kind
+from pipeline.core.merge import Outcome, merge
+from pipeline.core.records import Desired, Life, RegionState, Sent, Stamp, Value
+from tests.unit.core.records import BASE, EQUALS, at, record, seen
+
+# Rule 3: removal
+
+
+def test_gone_where_it_was_is_a_removal_for_all_others() -> None:
+    merged = merge(record(), seen("r2", 50, gone=True), at(), EQUALS)
+    assert merged.outcome is Outcome.REMOVED
+    assert merged.record is not None
+    assert merged.record.life == Life(False, Stamp(101, "r2"))
+    assert merged.record.desired() is None
+    assert merged.record.fields == record().fields
+    assert merged.desired == tuple(Desired(name, Kind.DOMAIN, "x", 6, None, BASE) for name in ("r1", "r3"))
+
+
+def test_a_removal_follows_what_is_on_its_way_even_to_where_it_was_made() -> None:
+    old = record(r2=RegionState(BASE, (Sent(5, dict(BASE)),)), r3=RegionState(None, (Sent(5, dict(BASE)),)))
+    merged = merge(old, seen("r2", gone=True), at(), EQUALS)
+    assert {row.region for row in merged.desired} == {"r1", "r2", "r3"}
+
+
+def test_not_there_yet_is_not_gone() -> None:
+    old = record(r2=RegionState(None, (Sent(5, dict(BASE)),)))
+    merged = merge(old, seen("r2", gone=True), at(), EQUALS)
+    assert (merged.outcome, merged.desired) == (Outcome.NOTHING_NEW, ())
+    assert merged.record is not None and merged.record.life.present
+
+
+def test_gone_because_we_asked_for_it_is_no_news() -> None:
+    removed = merge(record(), seen("r2", gone=True), at(10), EQUALS).record
+    assert removed is not None
+    merged = merge(removed, seen("r1", 900, gone=True, applied=6), at(11), EQUALS)
+    assert (merged.outcome, merged.desired) == (Outcome.NOTHING_NEW, ())
+    assert merged.record is not None
+    assert merged.record.region("r1") == RegionState(None)
+    assert merged.record.life == removed.life
+
+
+def test_a_removal_wins_over_changes_made_meanwhile() -> None:
+    removed = merge(record(), seen("r2", gone=True), at(10), EQUALS).record
+    assert removed is not None
+    merged = merge(removed, seen("r1", 900, name="new"), at(11), EQUALS)
+    assert (merged.outcome, merged.desired, merged.conflicts) == (Outcome.NOTHING_NEW, (), ())
+    assert merged.record is not None and merged.record.desired() is None
+
+
+def test_what_was_made_again_by_a_row_that_came_late_is_removed_again() -> None:
+    gone = replace(record(), life=Life(False, Stamp(150, "r1")))
+    gone = replace(gone, regions={name: RegionState() for name in EQUALS.priority})
+    merged = merge(gone, seen("r2", applied=5), at(), EQUALS)
+    assert merged.desired == (Desired("r2", Kind.DOMAIN, "x", 6, None, BASE),)
+
+
+# Rules 6 and 7: below what was removed
+
+GRAVES = {"p": Stamp(500, "r3")}
+
+
+def test_what_is_made_below_a_removed_parent_is_removed_and_the_ledger_says_so() -> None:
+    merged = merge(None, seen("r2"), at(), EQUALS, GRAVES)
+    assert merged.outcome is Outcome.REMOVED
+    assert merged.desired == (Desired("r2", Kind.DOMAIN, "x", 1, None, BASE),)
+    assert [(lost.field, lost.kept, lost.lost) for lost in merged.conflicts] == [
+        ("life", "removed", "present")
+    ]
+
+
+def test_what_never_reached_a_region_goes_with_its_parent() -> None:
+    old = record(r2=RegionState(None, (Sent(5, dict(BASE)),)))
+    merged = merge(old, seen("r2", gone=True), at(), EQUALS, GRAVES)
+    assert merged.outcome is Outcome.REMOVED
+    assert merged.record is not None and not merged.record.life.present
+    assert {row.region for row in merged.desired} == {"r1", "r2", "r3"}
+
+
+def test_nothing_is_moved_below_what_was_removed() -> None:
+    merged = merge(record(), seen("r2", 900, parent="dead"), at(), EQUALS, {"dead": Stamp(500, "r3")})
+    assert merged.outcome is Outcome.LOST
+    assert merged.record is not None and merged.record.parent == "p"
+    assert [row.region for row in merged.desired] == ["r2"]
+
+
+def test_what_lost_its_parent_is_taken_back_to_where_it_lives() -> None:
+    old = record()
+    moved = replace(old, fields=old.fields | {"parent": Value("dead", Stamp(300, "r1"))})
+    merged = merge(moved, seen("r2"), at(), EQUALS, {"dead": Stamp(500, "r3")})
+    assert merged.outcome is Outcome.CHANGED
+    assert merged.record is not None and merged.record.parent == "p"
+    assert merged.record.fields["parent"].stamp == Stamp(301, "r2")

@@ -1,0 +1,80 @@
+"""What `migrate` promises, whatever the database: run on SQLite and on MariaDB."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from pipeline.outbox.engine import migrate, open_database, reading, writing
+from pipeline.outbox.schema import metadata
+
+LIMIT_S = 60
+
+
+def differences(url: str) -> list[object]:
+    """What separates the database from the schema as the program knows it."""
+    engine = open_database(url)
+    try:
+        with reading(engine) as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": True}
+            )
+            return list(compare_metadata(context, metadata))
+    finally:
+        engine.dispose()
+
+
+class MigrationContract:
+    @pytest.fixture
+    def url(self) -> str:
+        """The URL of an empty database."""
+        raise NotImplementedError
+
+    def test_a_migrated_database_is_the_schema(self, url: str) -> None:
+        assert differences(url) != []
+
+        migrate(url)
+
+        assert differences(url) == []
+
+    def test_again_is_no_harm(self, url: str) -> None:
+        migrate(url)
+        engine = open_database(url)
+        with writing(engine) as connection:
+            connection.execute(text("INSERT INTO watermark (name, value, time) VALUES ('a', 1, 1)"))
+
+        migrate(url)
+
+        with reading(engine) as connection:
+            assert connection.execute(text("SELECT value FROM watermark")).scalar_one() == 1
+        engine.dispose()
+
+    def test_processes_that_start_together(self, url: str) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        processes = [spawn.Process(target=migrate, args=(url,)) for _ in range(4)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(LIMIT_S)
+
+        assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+        assert differences(url) == []
+
+    def test_a_start_that_died_half_way_is_completed(self, url: str) -> None:
+        migrate(url)
+        engine = open_database(url)
+        on = " ON outbox" if engine.dialect.name == "mysql" else ""
+        with writing(engine) as connection:
+            connection.execute(text("DROP TABLE alembic_version"))
+            connection.execute(text("DROP TABLE rmap"))
+            connection.execute(text(f"DROP INDEX ix_outbox_waits{on}"))
+
+        migrate(url)
+
+        assert differences(url) == []
+        assert "rmap" in inspect(engine).get_table_names()
+        engine.dispose()

@@ -1,0 +1,19 @@
+"""The stores' contracts on SQLite."""
+
+from __future__ import annotations
+
+from tests.unit.outbox.audit_contract import AuditContract
+from tests.unit.outbox.hub_contract import HubContract
+from tests.unit.outbox.region_contract import RegionContract
+
+
+class TestHub(HubContract):
+    pass
+
+
+class TestRegion(RegionContract):
+    pass
+
+
+class TestAudit(AuditContract):
+    pass
