@@ -18,17 +18,21 @@ from typing import Final
 import faust
 
 from bridges.bridge import Bridge
+from pipeline.agents.publish import Message, Publisher
 from pipeline.app import Wiring, hub_app, now_ms, region_app
 from pipeline.bridging import MergedWatermark, SavedWatermark, bridge_settings, open_log
 from pipeline.broker import announced
 from pipeline.cloudstack.client import CallRecord
+from pipeline.core import topics
 from pipeline.embedded import EmbeddedBroker
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.region import RegionStore
+from pipeline.outbox.untold import untold
 from pipeline.progress import Progress
 from pipeline.reach import topic_names
 from pipeline.settings import Region, Settings
+from pipeline.wire import encode
 from pipeline.worker import region_rows, wire, within_limit
 
 LOOK_EVERY_S: Final = 0.2
@@ -75,6 +79,8 @@ async def pipeline(
             asyncio.create_task(mark.follow()) for mark in marks.values() if isinstance(mark, MergedWatermark)
         ]
         try:
+            if settings.embedded:
+                await _tell_again(settings, wiring)
             for app in apps:
                 app.finalize()
             await asyncio.gather(*(app.start() for app in apps))
@@ -105,6 +111,25 @@ def _wired(settings: Settings) -> Iterator[Wiring]:
         broker.ensure_topics(topic_names(settings))
         with announced(settings, broker.address):
             yield Wiring(broker.address, engine, f"embedded-{now_ms()}", QUIET, embedded=True)
+
+
+async def _tell_again(settings: Settings, wiring: Wiring) -> None:
+    """What the last run applied, and its broker forgot before the hub had merged it."""
+    found = [
+        one
+        for region in settings.active
+        for one in await asyncio.to_thread(untold, wiring.engine, region.name, wiring.clock())
+    ]
+    if not found:
+        return
+    log.info("%d results of the last run are told again", len(found))
+    publisher = Publisher(wiring.brokers, wiring.kafka_options)
+    try:
+        await publisher.publish(
+            [Message(topics.OBSERVATIONS, key.encode(), encode(one)) for key, one in found]
+        )
+    finally:
+        publisher.close()
 
 
 def _watermark(

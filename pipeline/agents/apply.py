@@ -9,6 +9,7 @@ in between says it twice rather than never.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
@@ -19,7 +20,7 @@ from pipeline.cloudstack.client import CallRecord
 from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound
 from pipeline.core.entities import Fields, Kind, Snapshot
 from pipeline.core.errors import PermanentError, TemporaryError
-from pipeline.core.plan import LIFE, Plan, Target, plan
+from pipeline.core.plan import LIFE, Plan, Target, as_made_here, plan
 from pipeline.core.records import Desired
 from pipeline.outbox.region import UNTOUCHED, CallRow, Context, Settlement
 
@@ -31,6 +32,8 @@ PARK_MS: Final = 10_000
 """A parked row is woken by what it waits for; this is the fallback."""
 
 RESULTS: Final = {"delivered": "success", "superseded": "superseded", "dead": "refused", "pending": "waiting"}
+
+log = logging.getLogger(__name__)
 
 State = Literal["delivered", "superseded", "dead", "pending", "trying"]
 
@@ -77,14 +80,39 @@ class Applier:
             raise PermanentError(f"{desired.kind} {context.local} is never touched")
         target = _target(desired, context, actual)
         planned = plan(target)
+        changed_at = None
+        if planned.left_alone:  # a change that nobody has read: when it was made decides a conflict
+            changed_at = hinted_at or await self._changed_at(desired.kind, context.local)
+            if changed_at is None:
+                planned = plan(as_made_here(target))
         if not context.parent_present and _needs_parent(planned):
             await self._tell_orphan(desired, context, actual)
             return self._parked(desired, context, context.parent), False
-        after = await self._caller.carry_out(target, planned, actual, desired)
+        carried = await self._caller.carry_out(target, planned, actual, desired)
+        if carried.removed_at is not None:
+            return await self._gone_since(desired, context, carried.removed_at), True
+        after = carried.after
         _check_effect(_in_local(desired.fields, context), after.fields, planned)  # before it is told
-        seen_at = hinted_at if planned.left_alone and hinted_at is not None else self._desk.clock()
-        await self._desk.publish(after, Sighting(seen_at, "apply", desired.version), desired.uuid)
+        seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version)
+        await self._desk.publish(after, seen, desired.uuid)
         return self._result(desired, context, planned, after), True
+
+    async def _gone_since(self, desired: Desired, context: Context, removed_at: int) -> Settlement:
+        """It was made, as a used UUID proves, and removed: the hub is told both, in this order."""
+        made = Snapshot(desired.kind, context.local, _in_local(desired.fields, context))
+        await self._desk.publish(made, Sighting(removed_at, "apply", desired.version), desired.uuid)
+        gone = Snapshot(desired.kind, context.local, None)
+        await self._desk.publish(gone, Sighting(removed_at, "removed"), desired.uuid)
+        done = self._settlement(desired, context, "delivered", "created before, and removed there since")
+        return replace(done, present=False)
+
+    async def _changed_at(self, kind: Kind, local: str) -> int | None:
+        """As the region's event log has it, which must not hold up what is done already."""
+        try:
+            return await self._desk.resources.changed_at(kind, local)
+        except PermanentError as error:
+            log.warning("%s: when %s was changed is not known: %s", self._desk.region, local, error)
+            return None
 
     async def _blocker(self, desired: Desired, context: Context) -> str | None:
         """The entity that must go, or come, before this one."""
@@ -112,7 +140,7 @@ class Applier:
         return replace(
             done,
             local=after.uuid,
-            applied=desired.fields,
+            applied=_applied(desired.fields, planned),
             present=after.present,
             parent=None if desired.fields is None else desired.fields["parent"],
         )
@@ -170,7 +198,16 @@ def _in_local(fields: dict[str, str] | None, context: Context) -> dict[str, str]
     """The fields with the parent's UUID as this region knows it."""
     if fields is None:
         return None
+    if "parent" not in fields:
+        return fields
     return fields | {"parent": context.parents.get(fields["parent"], fields["parent"])}
+
+
+def _applied(fields: dict[str, str] | None, planned: Plan) -> dict[str, str] | None:
+    """What was left alone was not applied."""
+    if fields is None:
+        return None
+    return {name: text for name, text in fields.items() if name not in planned.left_alone}
 
 
 def _target(desired: Desired, context: Context, actual: Snapshot) -> Target:

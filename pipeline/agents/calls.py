@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from pipeline.agents.desk import STAND_IN, Desk, is_stand_in
@@ -34,6 +34,16 @@ class Exclusive(Protocol):
     def __call__(self, key: str) -> AbstractAsyncContextManager[None]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What the region holds after the calls. `removed_at`: in place of a creation, since the entity had been
+    created here already, by a worker that died before it could say so, and was removed by somebody since then
+    (ms)."""
+
+    after: Snapshot
+    removed_at: int | None = None
+
+
 class Caller:
     """Makes the calls of one region."""
 
@@ -41,16 +51,18 @@ class Caller:
         self._desk = desk
         self._exclusive = exclusive
 
-    async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Snapshot:
-        """What the region holds afterwards. Raises as the client does."""
+    async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Carried:
+        """Raises as the client does."""
         seen: Snapshot | None = actual
         for call in planned.calls:
             before = seen or actual
             try:
                 answer = await self._call(call, desired)
-            except UuidUsed:
-                await self._mint(target, desired)
-                raise TemporaryError(f"{target.kind} {target.uuid} gets another UUID here") from None
+            except UuidUsed as error:
+                removed_at = await self._used_up(target, desired)
+                if removed_at is None:
+                    raise TemporaryError(f"{target.kind} {target.uuid}: {error}") from None
+                return Carried(Snapshot(target.kind, target.uuid, None), removed_at)
             except NotFound as error:
                 raise TemporaryError(str(error)) from error
             seen = self._after(target, call, answer, before)
@@ -58,7 +70,7 @@ class Caller:
             seen = await self._desk.resources.read(target.kind, target.uuid)
         if target.kind is Kind.ACCOUNT:
             await self._dismiss_stand_ins(seen)
-        return seen
+        return Carried(seen)
 
     async def _call(self, call: Call, desired: Desired) -> Mapping[str, Any]:
         params = dict(call.params)
@@ -111,7 +123,9 @@ class Caller:
         except Refused:
             context = await self._desk.context(desired)
             account = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
-            if account.fields is None or account.fields["state"] == ENABLED:
+            if account.fields is None:
+                raise _gone(context.parent_local) from None
+            if account.fields["state"] == ENABLED:
                 raise
         async with self._account_kept(desired) as kept:
             await self._desk.client.call("enableAccount", {"id": kept.uuid})
@@ -126,13 +140,21 @@ class Caller:
         context = await self._desk.context(desired)
         async with self._exclusive(context.parent_local):
             before = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
-            state = (before.fields or {}).get("state", ENABLED)
+            if before.fields is None:
+                raise _gone(context.parent_local)
+            state = before.fields["state"]
             ours = {"state": LOCKED if state == ENABLED else ENABLED}
             await asyncio.to_thread(self._desk.store.reopen, context.parent, ours, self._desk.clock())
+            refusal: Refused | None = None
             try:
                 yield before
+            except Refused as error:
+                refusal = error
+                raise
             finally:
                 after = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
+                if after.fields is None and refusal is not None:
+                    raise _gone(context.parent_local) from refusal
                 now = (after.fields or {}).get("state", state)
                 for call in state_calls(Kind.ACCOUNT, context.parent_local, now, state):
                     await self._desk.client.call(call.command, call.params)
@@ -150,18 +172,27 @@ class Caller:
             return replace(before, fields={**before.fields, "parent": call.params["accountid"]})
         return None
 
-    async def _mint(self, target: Target, desired: Desired) -> None:
-        """A UUID that was ever used in a region can't be used there again (cloudstack.md): unless it is
-        there after all (a call that answered too late), the entity gets another one in this region."""
+    async def _used_up(self, target: Target, desired: Desired) -> int | None:
+        """A UUID that was ever used in a region can't be used there again (cloudstack.md). It is there after
+        all (a call that answered too late): read again. It was there and was removed: says when. It is gone
+        without a word (a backup was restored): the entity gets another UUID in this region."""
         if (await self._desk.resources.read(target.kind, target.uuid)).present:
-            return
-        minted = str(uuid.uuid5(_NAMESPACE, f"{self._desk.region}/{target.uuid}"))
-        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, minted)
+            return None
+        removed_at = await self._desk.resources.undone_at(target.kind, target.uuid)
+        if removed_at is None:
+            minted = str(uuid.uuid5(_NAMESPACE, f"{self._desk.region}/{target.uuid}"))
+            await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, minted)
+        return removed_at
 
     async def _dismiss_stand_ins(self, account: Snapshot) -> None:
         for user in account.users:
             if is_stand_in(user):
                 await self._desk.client.call("deleteUser", {"id": user.uuid})
+
+
+def _gone(account: str) -> TemporaryError:
+    """Whoever asks again finds the user's row waiting for its parent, or replaced by a removal."""
+    return TemporaryError(f"account {account} is gone just now")
 
 
 def _founding(founder: Founder) -> dict[str, str]:

@@ -98,6 +98,13 @@ class _Work:
         self._canonical = store.canonical(locals_)
         self._entries: dict[str, _Entry] = {}
         self._load({self._uuid(*pair) for seen in observations for pair in _named(seen)})
+        self._replaced = store.locals(
+            {
+                (seen.uuid, seen.region)
+                for seen in observations
+                if seen.fields is None and (seen.region, seen.uuid) not in self._canonical
+            }
+        )
         self._asked = {key for seen in observations if (key := self._natural_key(seen)) is not None}
         self._namesakes = store.namesakes(self._asked)
         self._gone: dict[tuple[str, str], int] = {}
@@ -128,6 +135,8 @@ class _Work:
 
     def merge(self, local: str, seen: Observation, position: Position) -> Outcome:
         entry = self._entry(seen.uuid)
+        if seen.fields is None and self._replaced.get((seen.uuid, seen.region), local) != local:
+            return Outcome.NOTHING_NEW  # word of a UUID that the entity had here before it got another one
         merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self._note_gone(seen, merged.record)

@@ -14,11 +14,14 @@ from typing import Any, Final
 
 from pipeline.cloudstack.client import PAGE, CloudStack
 from pipeline.core.entities import Kind
-from pipeline.core.events import Unreadable, parse_time
+from pipeline.core.events import COMPLETED, KNOWN, Unreadable, parse_time
 
 SETTLED_MS: Final = 2_000
 """Rows older than this by the region's own newest row are taken to be all there: only they can be paged
 from the far end without the pages moving."""
+
+OF_ENTITY: Final = 50
+"""How many of an entity's newest events are looked through."""
 
 _KINDS: Final = frozenset(Kind)
 
@@ -47,6 +50,47 @@ async def read_events(client: CloudStack, since_ms: int) -> AsyncIterator[Row]:
     for row in await _rest(client, (since_ms, until_ms), newest):
         if _is_new(row, seen):
             yield row
+
+
+async def last_change(client: CloudStack, kind: Kind, uuid: str, own: tuple[str, str]) -> int | None:
+    """When the entity was last changed by somebody else than `own` (user name, account name), in
+    milliseconds; None where the log tells of none. One call. Changes without an event are not found.
+    """
+    rows = await _of_entity(client, kind, uuid)
+    times = [
+        _time(row)
+        for row in rows
+        if KNOWN.get(str(row.get("type")), True) and (row.get("username"), row.get("account")) != own
+    ]
+    return max(times, default=None)
+
+
+async def undone(client: CloudStack, kind: Kind, uuid: str, own: tuple[str, str]) -> int | None:
+    """When somebody else than `own` (user name, account name) removed what `own` had created, in
+    milliseconds; None where the log does not tell of both. One call."""
+    made, removed = f"{kind.upper()}.CREATE", f"{kind.upper()}.DELETE"
+    rows = await _of_entity(client, kind, uuid)
+    ours = [(row.get("username"), row.get("account")) == own for row in rows]
+    if not any(own_doing and row.get("type") == made for own_doing, row in zip(ours, rows, strict=True)):
+        return None
+    times = [
+        _time(row)
+        for own_doing, row in zip(ours, rows, strict=True)
+        if row.get("type") == removed and not own_doing
+    ]
+    return max(times, default=None)
+
+
+async def _of_entity(client: CloudStack, kind: Kind, uuid: str) -> list[Row]:
+    """The entity's newest events that were carried out. `resourceid` is there since 4.17 (recording
+    listApis)."""
+    params = {"listall": "true", "resourcetype": str(kind), "resourceid": uuid}
+    rows, _ = await client.page("listEvents", params, "event", (1, OF_ENTITY))
+    return [
+        row
+        for row in rows
+        if row.get("resourceid") == uuid and row.get("state") == COMPLETED and row.get("level") != "ERROR"
+    ]
 
 
 async def _settled(client: CloudStack, window: tuple[int, int], seen: set[str]) -> AsyncIterator[Row]:

@@ -40,6 +40,9 @@ FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_FIELDS)
 role's UUID differs from region to region. Every value is text; absent and empty are the same (cloudstack.md:
 a cleared network domain is "", one never set is missing)."""
 
+NEVER_CLEARED: Final = frozenset({"timezone"})
+"""Fields that no call makes empty once they are set: an empty one is what creation left, never a change."""
+
 Fields = Mapping[str, str]
 """Field name → value, for all fields of the kind."""
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from pipeline.core.entities import NEVER_CLEARED
 from pipeline.core.records import (
     SENT_KEPT,
     Conflict,
@@ -147,6 +148,8 @@ def _present(
         current = merged.get(name)
         orphaned = name == PARENT and current is not None and current.text in graves and text not in graves
         if current is None or text == current.text or (is_echo(state, name, text) and not orphaned):
+            continue
+        if name in NEVER_CLEARED and not text:
             continue
         offered = Value(text, Stamp(seen.time, seen.region))
         if orphaned or (is_causal(state, name, current) and not (name == PARENT and text in graves)):

@@ -8,12 +8,13 @@ whoever only wants to show a plan. The facts behind the order of calls are in cl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, Fields, Kind
 
 ROLE: Final = "role"
+STATE: Final = "state"
 LIFE: Final = "life"
 """Left alone when an entity that the region held is gone: a removal made there that nobody has seen yet."""
 
@@ -77,11 +78,22 @@ def plan(target: Target) -> Plan:
     return Plan(_update(target, target.actual, changes), left_alone)
 
 
+def as_made_here(target: Target) -> Target:
+    """The target as it is when nobody but us can have given it its values: known, but for what creation left.
+
+    For an entity that the region is not known to hold and that nobody has changed there: a worker made it and
+    died before it could say so, and what it wrote may be older than what is wanted now.
+    """
+    if target.actual is None or target.known is not None or target.applied is not None:
+        return target
+    return replace(target, known={name: text for name, text in target.actual.items() if name != STATE})
+
+
 def _is_unseen(target: Target, name: str) -> bool:
     """Apply's rule 2: a value that is neither wanted, nor known, nor ours is a local change in flight."""
     actual = (target.actual or {}).get(name)
     explained = [side.get(name) for side in (target.wanted, target.known, target.applied) if side is not None]
-    if name == "state" and target.known is None and target.applied is None:
+    if name == STATE and target.applied is None and STATE not in (target.known or {}):
         explained.append(ENABLED)  # as creation leaves it: the worker may have died before closing it
     return actual not in explained
 

@@ -28,7 +28,7 @@ from pipeline.outbox.audit import AuditStore, Filter, OutboxRow
 from pipeline.sandbox.launch import SimulatedRegion
 
 LOOK_EVERY_S = 0.1
-SETTLE_LIMIT_S = 120.0
+SETTLE_LIMIT_S = 150.0
 STOP_LIMIT_S = 30.0
 OPEN = ("pending", "published")
 SYNC = "svc-sync"

@@ -18,8 +18,6 @@ from pipeline.settings import Settings
 from tests.e2e.harness import people, settled, tree, until
 
 
-# Some runs write a second conflict, on the time zone: known, and to be mended before this runs by default.
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("topology", "kept", "lost"),
     [

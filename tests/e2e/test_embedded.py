@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.sandbox.launch import simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
@@ -14,8 +12,6 @@ from tests.e2e.harness import SYNC, Processes, settled, tree, until
 START_LIMIT_S = 60.0
 
 
-# Not every run ends equal yet: known, to be mended before it runs by default.
-@pytest.mark.slow
 async def test_run_catches_up_after_a_kill(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/region-sync.db"
     migrate(database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from pipeline.core import topics
 from pipeline.core.entities import Kind
 from pipeline.core.records import Desired
 from pipeline.outbox.schema import attempt
-from tests.component.agents.rig import FAR, SERVICE, Killed, Rig
+from tests.component.agents.rig import FAR, HERE, SERVICE, Killed, Rig
 from tests.unit.agents.regions import account, domain, gone, user
 from tests.unit.outbox.builders import rows
 
@@ -158,3 +159,88 @@ async def test_a_row_whose_publishing_crashed_is_sent_by_the_timer(rig: Rig) -> 
         running.cancel()
     assert [one.value for one in rig.kafka.messages] == [rig.outbox(wanted)["body"]]
     assert rig.region.calls.writes(SERVICE) == 0
+
+
+async def died_after_creating(rig: Rig, *desired: Desired) -> None:
+    """Each was made by a worker that was killed before it could say so; another worker is there now."""
+    for one in desired:
+        rig.kafka.dies_at = topics.OBSERVATIONS
+        with pytest.raises(Killed):
+            await rig.give(one)
+        await rig.end()
+        rig.begin()
+    rig.writes()
+
+
+async def family(rig: Rig, kind: Kind) -> Desired:
+    """A domain, an account, a second user of it; the last one, of `kind`, is still to be applied."""
+    founded = account(FAR, "acc", parent="dom", founder="usr")
+    story = {
+        Kind.DOMAIN: [domain(FAR, "dom")],
+        Kind.ACCOUNT: [domain(FAR, "dom"), founded],
+        Kind.USER: [domain(FAR, "dom"), founded, user(FAR, "usr"), user(FAR, "second")],
+    }[kind]
+    for one in story[:-1]:
+        await rig.tell(one)
+    (wanted,) = rig.merge(story[-1])
+    return wanted
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_what_a_dead_worker_made_and_a_person_removed_is_removed(kind: Kind, rig: Rig) -> None:
+    wanted = await family(rig, kind)
+    await died_after_creating(rig, wanted)
+    if kind is Kind.USER:
+        await rig.api("deleteUser", id=wanted.uuid)
+    else:
+        await rig.api.job(f"delete{kind}", id=wanted.uuid)
+    await rig.give(wanted)
+    assert rig.writes().keys() == {f"create{kind}"}, "refused, and nothing else was tried"
+    assert rig.outbox(wanted)["message"] == "created before, and removed there since"
+    rig.merge(*rig.observed())
+    record = rig.hub.load([wanted.uuid])[wanted.uuid].record
+    assert not record.life.present
+    assert record.life.stamp.region == HERE
+
+
+async def test_what_a_dead_worker_made_is_brought_up_to_date(rig: Rig) -> None:
+    """Its values are older than the record's: nobody changed them there."""
+    wanted = await family(rig, Kind.USER)
+    await died_after_creating(rig, wanted)
+    (newer,) = rig.merge(replace(user(FAR, "second"), fields={**(wanted.fields or {}), "email": "new@r1"}))
+    await rig.give(newer)
+    assert rig.outbox(newer)["message"] == "updateUser"
+    assert rig.region.dump()["users"]["ROOT/dom|acc|second"]["email"] == "new@r1"
+
+
+async def test_what_a_dead_worker_made_and_a_person_changed_is_told(rig: Rig) -> None:
+    wanted = await family(rig, Kind.USER)
+    await died_after_creating(rig, wanted)
+    await rig.api("updateUser", id="second", email="local@r2")
+    (newer,) = rig.merge(replace(user(FAR, "second"), fields={**(wanted.fields or {}), "email": "new@r1"}))
+    await rig.give(newer)
+    assert rig.outbox(newer)["message"] == "nothing to do; left alone: email"
+    (told,) = rig.observed()
+    assert (told.fields or {})["email"] == "local@r2"
+    assert told.time == rig.region.region.log.rows[-1].created_ms // 1000 * 1000, "the change's own time"
+
+
+async def test_an_account_that_goes_while_its_user_is_made_costs_no_user_its_row(rig: Rig) -> None:
+    wanted = await family(rig, Kind.USER)
+    await rig.api.job("disableAccount", id="acc", lock="false")
+    real = rig.desk.client.call
+
+    async def call(command: str, params: dict[str, str]) -> dict[str, object]:
+        if command == "enableAccount":
+            await rig.api.job("deleteAccount", id="acc")
+        return await real(command, params)
+
+    rig.desk.client.call = call  # type: ignore[method-assign, assignment]
+    work = asyncio.create_task(rig.give(wanted))
+    async with asyncio.timeout(10):
+        while "acc" not in rig.worker.guard.last_error:
+            await asyncio.sleep(0)
+    assert rig.outbox(wanted)["state"] == "pending"
+    rig.merge(gone(HERE, Kind.ACCOUNT, "acc"))
+    await work
+    assert rig.outbox(wanted)["state"] == "pending", "waits for its parent, or for its own removal"

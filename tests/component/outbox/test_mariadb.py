@@ -7,6 +7,7 @@ import pytest
 from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.untold_contract import UntoldContract
 
 pytestmark = pytest.mark.services
 
@@ -20,4 +21,8 @@ class TestRegion(RegionContract):
 
 
 class TestAudit(AuditContract):
+    pass
+
+
+class TestUntold(UntoldContract):
     pass

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.merge import Outcome
 from pipeline.core.records import Observation
+from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import conflict, entity, outbox
 from tests.unit.agents.regions import NOW, Log, account, domain, gone, user
 from tests.unit.outbox.builders import fields, rows
@@ -135,3 +136,13 @@ def test_an_account_that_a_region_has_held_is_sent_without_a_founder(log: Log) -
     sent = log.say(account("r1", "acc", "renamed", founder="ann"))
     assert {one.region for one in sent} == {"r2", "r3"}
     assert {one.founder for one in sent} == {None}
+
+
+def test_word_of_a_uuid_that_was_replaced_there_removes_nothing(log: Log, engine: Engine) -> None:
+    log.say(domain("r1", "d"))
+    RegionStore(engine, "r2", lambda: NOW).mint("d", Kind.DOMAIN, "d-2")
+    log.say(domain("r2", "d-2", "d"))
+    assert log.outcome(gone("r2", Kind.DOMAIN, "d")) is Outcome.NOTHING_NEW
+    assert log.record("d").region("r2").confirmed is not None
+    log.say(gone("r2", Kind.DOMAIN, "d-2"))
+    assert not log.record("d").life.present

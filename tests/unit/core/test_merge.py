@@ -12,6 +12,7 @@ from pipeline.core.records import (
     SENT_KEPT,
     Conflict,
     Desired,
+    Observation,
     Record,
     RegionState,
     Sent,
@@ -201,3 +202,21 @@ def test_a_region_that_stays_away_is_remembered_so_many_and_no_more() -> None:
     assert len(kept) == SENT_KEPT
     assert kept[-1] == Sent(now.version, now.desired())
     assert now.region("r1").sent == ()
+
+
+# What no call can clear
+
+
+def zoned(region: str, zone: str, time: int = 200) -> Observation:
+    fields = {"name": "u", "timezone": zone, "parent": "a"}
+    return Observation(region, Kind.USER, "x", fields, time)
+
+
+def test_an_empty_time_zone_never_wins_over_a_set_one() -> None:
+    """No API call clears it: an empty one is what creation left, however late it is seen."""
+    born = merge(None, zoned("r1", "UTC", 200), at(1), EQUALS).record
+    merged = merge(born, zoned("r2", "", 900), at(2), EQUALS)
+    assert merged.record is not None
+    assert merged.record.fields["timezone"].text == "UTC"
+    assert merged.conflicts == ()
+    assert merged.record.region("r2").expected == {"name": "u", "timezone": "UTC", "parent": "a"}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.entities import FIELDS, Kind
-from pipeline.core.plan import LIFE, Call, Plan, Target, plan
+from pipeline.core.plan import LIFE, Call, Plan, Target, as_made_here, plan
 from tests.unit.core.world import STATES, Region
 
 DOMAIN = {"name": "d", "networkdomain": "", "parent": "p"}
@@ -254,6 +254,23 @@ def targets(draw: st.DrawFn) -> Target:
         domain="x",
         account=(wanted or {}).get("parent", ""),
     )
+
+
+def test_what_only_we_can_have_made_is_brought_up_to_date() -> None:
+    """All of it but the state: that changes without an event, and creation leaves it enabled."""
+    made = USER | {"email": "old", "state": "disabled"}
+    given_ = target(Kind.USER, made, USER | {"email": "new", "state": "locked"}, known=None)
+    assert set(plan(given_).left_alone) == {"email", "state"}
+    ours = plan(as_made_here(given_))
+    assert ours.calls == (Call("updateUser", {"id": "id", "email": "new"}),)
+    assert ours.left_alone == ("state",)
+
+
+@pytest.mark.parametrize("more", [{"known": USER}, {"known": None, "applied": USER}])
+def test_what_was_known_here_is_nobodys_making_but_the_regions(more: dict[str, Any]) -> None:
+    given_ = target(Kind.USER, USER | {"email": "local"}, USER | {"email": "new"}, **more)
+    assert plan(as_made_here(given_)) == plan(given_)
+    assert plan(given_).left_alone == ("email",)
 
 
 @given(targets())

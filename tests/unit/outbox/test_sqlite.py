@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.untold_contract import UntoldContract
 
 
 class TestHub(HubContract):
@@ -16,4 +17,8 @@ class TestRegion(RegionContract):
 
 
 class TestAudit(AuditContract):
+    pass
+
+
+class TestUntold(UntoldContract):
     pass
