@@ -18,6 +18,7 @@ from pipeline.agents.calls import Caller
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.cloudstack.client import CallRecord
 from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound
+from pipeline.cloudstack.eventlog import History
 from pipeline.core.entities import Fields, Kind, Snapshot
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.core.plan import LIFE, Plan, Target, as_made_here, plan
@@ -80,10 +81,11 @@ class Applier:
             raise PermanentError(f"{desired.kind} {context.local} is never touched")
         target = _target(desired, context, actual)
         planned = plan(target)
-        changed_at = None
-        if planned.left_alone:  # a change that nobody has read: when it was made decides a conflict
-            changed_at = hinted_at or await self._changed_at(desired.kind, context.local)
-            if changed_at is None:
+        changed_at = hinted_at if planned.left_alone else None
+        if planned.left_alone and changed_at is None:
+            history = await self._history(desired.kind, context.local)
+            changed_at = history.changed_at
+            if history.made_by_us and changed_at is None:
                 planned = plan(as_made_here(target))
         if not context.parent_present and _needs_parent(planned):
             await self._tell_orphan(desired, context, actual)
@@ -106,13 +108,14 @@ class Applier:
         done = self._settlement(desired, context, "delivered", "created before, and removed there since")
         return replace(done, present=False)
 
-    async def _changed_at(self, kind: Kind, local: str) -> int | None:
-        """As the region's event log has it, which must not hold up what is done already."""
+    async def _history(self, kind: Kind, local: str) -> History:
+        """When a change was made that nobody has read decides a conflict. A log that can't be asked must not
+        hold up the rest."""
         try:
-            return await self._desk.resources.changed_at(kind, local)
+            return await self._desk.resources.history(kind, local)
         except PermanentError as error:
             log.warning("%s: when %s was changed is not known: %s", self._desk.region, local, error)
-            return None
+            return History()
 
     async def _blocker(self, desired: Desired, context: Context) -> str | None:
         """The entity that must go, or come, before this one."""

@@ -178,11 +178,12 @@ class Caller:
         without a word (a backup was restored): the entity gets another UUID in this region."""
         if (await self._desk.resources.read(target.kind, target.uuid)).present:
             return None
-        removed_at = await self._desk.resources.undone_at(target.kind, target.uuid)
-        if removed_at is None:
-            minted = str(uuid.uuid5(_NAMESPACE, f"{self._desk.region}/{target.uuid}"))
-            await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, minted)
-        return removed_at
+        history = await self._desk.resources.history(target.kind, target.uuid)
+        if history.made_by_us and history.removed_at is not None:
+            return history.removed_at
+        minted = str(uuid.uuid5(_NAMESPACE, f"{self._desk.region}/{target.uuid}"))
+        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, minted)
+        return None
 
     async def _dismiss_stand_ins(self, account: Snapshot) -> None:
         for user in account.users:

@@ -116,7 +116,8 @@ class Hub:
         rows = self._store.commit(batch.changes, self._clock())
         keys = self._store.locals({(desired.uuid, desired.region) for _, desired, _ in rows})
         self.outcomes.update(batch.outcomes)
-        return [(row, _message(desired, body, keys)) for row, desired, body in rows], batch.hints, batch.taken
+        messages = [(row, _message(desired, body, keys)) for row, desired, body in rows]
+        return messages, batch.below.hints(self._store), batch.taken
 
     async def _read(self, taken: Taken) -> Seen | None:
         try:

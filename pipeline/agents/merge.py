@@ -1,7 +1,7 @@
 """Merges a batch of observations: what merge the function decides, carried out against the store.
 
 In: observations in regions' own UUIDs with their positions. Out: changed records with the desired states that
-follow, and hints for what a removal may have taken along. Called by the hub's loop, in a thread; the caller
+follow. Called by the hub's loop, in a thread; the caller
 commits, publishes, and acknowledges in that order.
 """
 
@@ -11,10 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pipeline.agents.publish import Message
-from pipeline.core import topics
+from pipeline.agents.below import Below
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.events import hint
 from pipeline.core.merge import Outcome, merge
 from pipeline.core.records import (
     Conflict,
@@ -56,10 +54,11 @@ class _Entry:
 @dataclass(slots=True)
 class Batch:
     """What came of a batch. `taken`: how many of its observations were merged; the rest must be given
-    again, after the commit (a newly found twin changes what the ones behind it mean)."""
+    again, after the commit (a newly found twin changes what the ones behind it mean). `below` tells after the
+    commit what else is to be read."""
 
     changes: list[Change] = field(default_factory=list)
-    hints: list[Message] = field(default_factory=list)
+    below: Below = field(default_factory=Below)
     outcomes: list[Outcome] = field(default_factory=list)
     taken: int = 0
 
@@ -84,7 +83,7 @@ class Merger:
             batch.outcomes.append(work.merge(one.observation.uuid, observation, one.position))
             batch.taken += 1
         batch.changes = work.changes()
-        batch.hints = work.hints()
+        batch.below = work.below
         return batch
 
 
@@ -107,7 +106,7 @@ class _Work:
         )
         self._asked = {key for seen in observations if (key := self._natural_key(seen)) is not None}
         self._namesakes = store.namesakes(self._asked)
-        self._gone: dict[tuple[str, str], int] = {}
+        self.below = Below()
 
     def resolve(self, seen: Observation) -> Observation | None:
         """The observation in canonical UUIDs; None when it must be linked to a twin first."""
@@ -139,7 +138,7 @@ class _Work:
             return Outcome.NOTHING_NEW  # word of a UUID that the entity had here before it got another one
         merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
-            self._note_gone(seen, merged.record)
+            self.below.note(seen, merged.record)
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
@@ -154,32 +153,11 @@ class _Work:
             present=seen.fields is not None,
             time=seen.time,
         )
-        self._note_gone(seen, merged.record)
+        self.below.note(seen, merged.record)
         return merged.outcome
 
     def changes(self) -> list[Change]:
         return [change for entry in self._entries.values() if entry.touched for change in _changes(entry)]
-
-    def hints(self) -> list[Message]:
-        """CloudStack says nothing of what a removal takes along (cloudstack.md): read all that was below.
-
-        From the store at every merge of an absence, a redelivered one too, so a crash loses no hint.
-        """
-        found = []
-        for (region, parent), time in self._gone.items():
-            for kind, _, local in self._store.children([parent], region):
-                found.append(Message(topics.events(region), local.encode(), hint(kind, local, time)))
-        return found
-
-    def _note_gone(self, seen: Observation, record: Record | None) -> None:
-        """What was below it is to be read where it is gone: where it was seen to be, and where it was removed
-        (what was made below it elsewhere meanwhile never came there, and goes too)."""
-        if record is None or seen.kind is Kind.USER:
-            return
-        if seen.fields is None:
-            self._gone[(seen.region, seen.uuid)] = seen.time
-        if not record.life.present:
-            self._gone[(record.life.stamp.region, seen.uuid)] = record.life.stamp.time
 
     def _graves(self, record: Record | None, seen: Observation) -> dict[str, Stamp]:
         """Which of the parents that may matter are removed: at a birth, at a move, and where the entity is

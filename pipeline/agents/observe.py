@@ -61,14 +61,13 @@ class Observer:
                 await self._desk.hint(Kind.ACCOUNT, [snapshot.fields["parent"]], newest.time)
 
     async def _sweep(self, event: Event) -> None:
-        """Hints for the entities whose parent is not the one that was known: one of them was moved."""
+        """Hints for the entities that are not as they were known: one of them was moved, and what befell it
+        before that may be told in no event (CloudStack shows those of a moved user with another UUID)."""
         candidates = self._domains(event) if event.type == DOMAIN_MOVED else self._users(event)
         count = 0
         async for page in candidates:
-            parents = await asyncio.to_thread(
-                self._desk.store.confirmed_parents, event.kind, [seen.uuid for seen in page]
-            )
-            moved = [seen.uuid for seen in page if _is_moved(seen, parents.get(seen.uuid))]
+            known = await asyncio.to_thread(self._desk.store.confirmed, [seen.uuid for seen in page])
+            moved = [seen.uuid for seen in page if not seen.protected and seen.fields != known.get(seen.uuid)]
             count += len(moved)
             for start in range(0, len(moved), HINTED_AT_ONCE):
                 await self._desk.hint(event.kind, moved[start : start + HINTED_AT_ONCE], event.time)
@@ -84,7 +83,3 @@ class Observer:
             return
         async for page in self._desk.resources.users():
             yield page
-
-
-def _is_moved(seen: Snapshot, known_parent: str | None) -> bool:
-    return seen.fields is not None and not seen.protected and seen.fields["parent"] != known_parent

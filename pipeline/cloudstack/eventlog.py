@@ -9,6 +9,7 @@ extra.listEvents.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,45 +53,42 @@ async def read_events(client: CloudStack, since_ms: int) -> AsyncIterator[Row]:
             yield row
 
 
-async def last_change(client: CloudStack, kind: Kind, uuid: str, own: tuple[str, str]) -> int | None:
-    """When the entity was last changed by somebody else than `own` (user name, account name), in
-    milliseconds; None where the log tells of none. One call. Changes without an event are not found.
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the event log tells of one entity: when somebody else than us last changed it (its creation and
+    removal too), whether we made it, and when somebody else removed it. In milliseconds; None where the log
+    tells nothing.
+
+    Changes without an event are not in it; nor is what was before a user's last move, since CloudStack then
+    shows those events with another UUID (recording user.move).
     """
-    rows = await _of_entity(client, kind, uuid)
-    times = [
-        _time(row)
-        for row in rows
-        if KNOWN.get(str(row.get("type")), True) and (row.get("username"), row.get("account")) != own
-    ]
-    return max(times, default=None)
+
+    changed_at: int | None = None
+    made_by_us: bool = False
+    removed_at: int | None = None
 
 
-async def undone(client: CloudStack, kind: Kind, uuid: str, own: tuple[str, str]) -> int | None:
-    """When somebody else than `own` (user name, account name) removed what `own` had created, in
-    milliseconds; None where the log does not tell of both. One call."""
-    made, removed = f"{kind.upper()}.CREATE", f"{kind.upper()}.DELETE"
-    rows = await _of_entity(client, kind, uuid)
-    ours = [(row.get("username"), row.get("account")) == own for row in rows]
-    if not any(own_doing and row.get("type") == made for own_doing, row in zip(ours, rows, strict=True)):
-        return None
-    times = [
-        _time(row)
-        for own_doing, row in zip(ours, rows, strict=True)
-        if row.get("type") == removed and not own_doing
-    ]
-    return max(times, default=None)
+async def read_history(client: CloudStack, kind: Kind, uuid: str, own: tuple[str, str]) -> History:
+    """Of the entity's newest events, by one call; `own` are our user's and our account's names.
 
-
-async def _of_entity(client: CloudStack, kind: Kind, uuid: str) -> list[Row]:
-    """The entity's newest events that were carried out. `resourceid` is there since 4.17 (recording
-    listApis)."""
+    `resourceid` is a filter since 4.17 (recording listApis). Raises the errors of errors.py.
+    """
     params = {"listall": "true", "resourcetype": str(kind), "resourceid": uuid}
     rows, _ = await client.page("listEvents", params, "event", (1, OF_ENTITY))
-    return [
-        row
-        for row in rows
-        if row.get("resourceid") == uuid and row.get("state") == COMPLETED and row.get("level") != "ERROR"
-    ]
+    done = [row for row in rows if row.get("resourceid") == uuid and _was_done(row)]
+    theirs = [row for row in done if (row.get("username"), row.get("account")) != own]
+    made, removed = f"{kind.upper()}.CREATE", f"{kind.upper()}.DELETE"
+    return History(
+        changed_at=max((_time(row) for row in theirs), default=None),
+        made_by_us=any(row.get("type") == made and row not in theirs for row in done),
+        removed_at=max((_time(row) for row in theirs if row.get("type") == removed), default=None),
+    )
+
+
+def _was_done(row: Row) -> bool:
+    """Whether the event tells of a change that concerns us and was carried out."""
+    completed = row.get("state") == COMPLETED and row.get("level") != "ERROR"
+    return completed and KNOWN.get(str(row.get("type")), True)
 
 
 async def _settled(client: CloudStack, window: tuple[int, int], seen: set[str]) -> AsyncIterator[Row]:

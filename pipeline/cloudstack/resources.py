@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.errors import NotFound, Refused, Unauthorised
-from pipeline.cloudstack.eventlog import last_change, undone
+from pipeline.cloudstack.eventlog import History, read_history
 from pipeline.cloudstack.snapshots import Identity, is_reserved, snapshot
 from pipeline.core.entities import ROOT, Kind, Snapshot
 
@@ -103,15 +103,9 @@ class Resources:
         rows = inner.get(item) or []
         return self.snapshot(kind, rows[0]) if rows else Snapshot(kind, uuid, None)
 
-    async def changed_at(self, kind: Kind, uuid: str) -> int | None:
-        """When somebody else than us last changed the entity, by the event log; None where that tells
-        nothing. In milliseconds."""
-        return await last_change(self._client, kind, uuid, self._names)
-
-    async def undone_at(self, kind: Kind, uuid: str) -> int | None:
-        """When somebody else removed what we had created here, by the event log; None where that does not
-        tell so. In milliseconds."""
-        return await undone(self._client, kind, uuid, self._names)
+    async def history(self, kind: Kind, uuid: str) -> History:
+        """What the region's event log tells of one entity, by one call."""
+        return await read_history(self._client, kind, uuid, self._names)
 
     def snapshot(self, kind: Kind, obj: Mapping[str, Any]) -> Snapshot:
         """An object of the API, such as a change's answer, as a Snapshot."""

@@ -95,7 +95,10 @@ def is_echo(state: RegionState, name: str, text: str) -> bool:
 
 
 def is_causal(state: RegionState, name: str, current: Value) -> bool:
-    """Rule 2b: the region held the record's very value when it changed it, so the change is a successor."""
+    """Rule 2b: the region held the record's very value when it changed it, so the change is a successor.
+    So is everything of an empty value that nobody can have put there."""
+    if name in NEVER_CLEARED and not current.text:
+        return True
     return state.confirmed is not None and state.confirmed.get(name) == current.text
 
 

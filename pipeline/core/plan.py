@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, Fields, Kind
+from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, NEVER_CLEARED, Fields, Kind
 
 ROLE: Final = "role"
 STATE: Final = "state"
@@ -90,8 +90,11 @@ def as_made_here(target: Target) -> Target:
 
 
 def _is_unseen(target: Target, name: str) -> bool:
-    """Apply's rule 2: a value that is neither wanted, nor known, nor ours is a local change in flight."""
+    """Apply's rule 2: a value that is neither wanted, nor known, nor ours is a local change in flight.
+    So is one that no call can clear: it wins over an empty one."""
     actual = (target.actual or {}).get(name)
+    if name in NEVER_CLEARED and actual and not (target.wanted or {}).get(name):
+        return True
     explained = [side.get(name) for side in (target.wanted, target.known, target.applied) if side is not None]
     if name == STATE and target.applied is None and STATE not in (target.known or {}):
         explained.append(ENABLED)  # as creation leaves it: the worker may have died before closing it

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from pipeline import wire
 from pipeline.core.entities import Kind
-from pipeline.core.records import Founder, Record
+from pipeline.core.records import Founder, Record, Stamp
 from pipeline.outbox.schema import NAME_MAX, entity
-from pipeline.outbox.statements import cut, name_key
+from pipeline.outbox.statements import chunks, cut, name_key
 
 
 def entity_row(record: Record, revision: int, now: int) -> dict[str, Any]:
@@ -44,3 +45,13 @@ def read_founder(connection: Connection, account: str) -> Founder | None:
         return None
     record = wire.record(body)
     return Founder(record.uuid, record.desired() or {})
+
+
+def read_graves(connection: Connection, uuids: Collection[str]) -> dict[str, Stamp]:
+    """When and where those of these entities that are removed were."""
+    found: dict[str, Stamp] = {}
+    for chunk in chunks(uuids):
+        removed = and_(entity.c.uuid.in_(chunk), entity.c.present.is_(False))
+        for uuid, body in connection.execute(select(entity.c.uuid, entity.c.body).where(removed)):
+            found[uuid] = wire.record(body).life.stamp
+    return found

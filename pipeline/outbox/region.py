@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Engine, and_, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from pipeline import wire
 from pipeline.core.entities import Kind
 from pipeline.core.records import Desired, Founder
+from pipeline.outbox.confirmed import read_confirmed
 from pipeline.outbox.contexts import Context, read_contexts
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.hub import REPUBLISH_AFTER_MS
@@ -197,29 +198,11 @@ class RegionStore:
             found = canonical_by_local(connection, [(self._region, uuid) for uuid in locals])
         return {uuid: source for (_, uuid), source in found.items()}
 
-    def confirmed_parents(self, kind: Kind, locals: Collection[str]) -> dict[str, str]:
-        """UUID here → its parent's UUID here (ROOT for the root), of the entities of `kind` that are here."""
-        parent = rmap.alias()
-        found: dict[str, str] = {}
+    def confirmed(self, locals: Collection[str]) -> dict[str, dict[str, str] | None]:
+        """UUID here → what the entity was last known to hold here, None for nothing; in the UUIDs of this
+        region. Only those that are known."""
         with reading(self._engine) as connection:
-            for chunk in chunks(locals):
-                query = (
-                    select(rmap.c.uuid, rmap.c.parent, parent.c.uuid)
-                    .outerjoin(
-                        parent,
-                        and_(parent.c.source == rmap.c.parent, parent.c.region_id == self._region),
-                    )
-                    .where(
-                        rmap.c.region_id == self._region,
-                        rmap.c.uuid.in_(chunk),
-                        rmap.c.kind == kind.value,
-                        rmap.c.parent.is_not(None),
-                        is_present(),
-                    )
-                )
-                for uuid, canonical, local in connection.execute(query):
-                    found[uuid] = local or canonical
-        return found
+            return read_confirmed(connection, self._region, locals)
 
     def _dying_account(self, connection: Connection, user: str) -> str | None:
         here = rows_by_canonical(connection, [(user, self._region)]).get((user, self._region))

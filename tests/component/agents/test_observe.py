@@ -166,3 +166,17 @@ async def test_enabling_a_user_has_its_account_looked_at_too(rig: Rig) -> None:
     await rig.hear()
     assert [one.uuid for one in rig.observed()] == ["usr1"]
     assert rig.hinted() == {"acc1"}
+
+
+async def test_a_sweep_finds_what_befell_a_user_before_it_was_moved_back(rig: Rig) -> None:
+    """The event of the change has lost its UUID by then, and the parent is the one that was known."""
+    await family(rig)
+    await rig.api("disableUser", id="usr1")
+    rig.merge(*rig.observed())
+    await rig.api("enableUser", id="usr1")
+    for target in ("acc2", "acc1"):
+        await rig.api("updateUser", id="usr1", firstname="Moved")
+        await rig.api("moveUser", id="usr1", accountid=target)
+    rig.api.events[:] = [one for one in rig.api.events if one[1]["event"] == "USER.MOVE"]
+    await rig.hear()
+    assert rig.hinted() == {"usr1"}

@@ -52,7 +52,7 @@ class Log:
         """By topic, the entities that the batch asks to be read."""
         _, batches = self.merge([seen])
         found: dict[str, set[tuple[Kind, str]]] = {}
-        for message in (one for batch in batches for one in batch.hints):
+        for message in (one for batch in batches for one in batch.below.hints(self.store)):
             event = parse_event(message.value)
             assert message.key == (event.uuid or "").encode()
             found.setdefault(message.topic, set()).add((event.kind, event.uuid or ""))

@@ -106,3 +106,22 @@ def test_what_is_removed_does_not_come_back_with_an_old_word_of_it(log: Log) -> 
     log.say(gone("r1", Kind.USER, "u"))
     assert log.say(user("r2", "u", "renamed", time=NOW + 60_000)) == []
     assert not log.record("u").life.present
+
+
+def test_what_was_made_below_it_in_the_same_batch_is_read_too(log: Log) -> None:
+    """Its record is not in the store yet when the removal is merged."""
+    log.applied(*log.say(domain("r1", "dom"), account("r1", "acc", parent="dom")))
+    _, (batch,) = log.merge([log.seen(user("r1", "usr")), log.seen(gone("r1", Kind.ACCOUNT, "acc"))])
+    assert [one.key for one in batch.below.hints(log.store)] == [b"usr"]
+
+
+def test_of_two_hubs_that_remove_and_place_at_once_one_finds_the_other(log: Log) -> None:
+    """Each decides before the other has committed."""
+    log.applied(*log.say(domain("r1", "dom"), account("r1", "acc", parent="dom")))
+    placing = log.merger.batch([log.seen(user("r2", "usr"))])
+    removing = log.merger.batch([log.seen(gone("r1", Kind.ACCOUNT, "acc"))])
+    log.store.commit(removing.changes, NOW)
+    assert removing.below.hints(log.store) == []
+    log.store.commit(placing.changes, NOW)
+    (hint,) = placing.below.hints(log.store)
+    assert (hint.topic, hint.key) == (topics.events("r1"), b"usr")

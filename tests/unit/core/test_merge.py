@@ -220,3 +220,12 @@ def test_an_empty_time_zone_never_wins_over_a_set_one() -> None:
     assert merged.record.fields["timezone"].text == "UTC"
     assert merged.conflicts == ()
     assert merged.record.region("r2").expected == {"name": "u", "timezone": "UTC", "parent": "a"}
+
+
+def test_a_set_time_zone_always_follows_an_empty_one() -> None:
+    """However the clocks stand: the region had not confirmed anything, and is of lower priority."""
+    born = merge(None, zoned("r1", "", 200), at(1), EQUALS).record
+    merged = merge(born, zoned("r2", "UTC", 200), at(2), EQUALS)
+    assert merged.record is not None
+    assert merged.record.fields["timezone"] == Value("UTC", Stamp(201, "r2"))
+    assert merged.conflicts == ()

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline import wire
 from pipeline.core.entities import ROOT, Kind
+from pipeline.core.records import RegionState
 from pipeline.outbox import schema
 from pipeline.outbox.hub import REPUBLISH_AFTER_MS, Change, HubStore
 from pipeline.outbox.region import LEASE_MS, CallRow, RegionStore
@@ -485,21 +486,27 @@ class RegionContract:
         region.mint("new", Kind.DOMAIN, "fresher")
         assert region.canonical(["fresher"]) == {"fresher": "new"}
 
-    def test_parents_are_told_by_their_uuid_here(self, hub: HubStore, region: RegionStore) -> None:
-        lost = record(Kind.ACCOUNT, "a2", parent="d9")
+    def test_what_is_known_to_be_here_is_told_in_the_uuids_of_here(
+        self, hub: HubStore, region: RegionStore
+    ) -> None:
+        lost = seen_in(record(Kind.ACCOUNT, "a2", parent="d9"), "r2", networkdomain="held.example")
+        gone = replace(record(Kind.ACCOUNT, "a3"), regions={"r2": RegionState(None)})
         hub.commit(
             [
-                Change(DOMAIN, None, mapping=at(DOMAIN, "r2", "D-r2")),
-                Change(ACCOUNT, None, mapping=at(ACCOUNT, "r2", "A-r2")),
+                Change(seen_in(DOMAIN, "r2"), None, mapping=at(DOMAIN, "r2", "D-r2")),
+                Change(seen_in(ACCOUNT, "r2"), None, mapping=at(ACCOUNT, "r2", "A-r2")),
                 Change(lost, None, mapping=at(lost, "r2")),
+                Change(gone, None, mapping=at(gone, "r2")),
             ],
             NOW,
         )
 
-        assert region.confirmed_parents(Kind.ACCOUNT, ["A-r2", "a2", "x"]) == {"A-r2": "D-r2", "a2": "d9"}
-        assert region.confirmed_parents(Kind.DOMAIN, ["D-r2", "A-r2"]) == {"D-r2": ROOT}
-        region.settle([settled(ACCOUNT, local="A-r2", present=False)], NOW)
-        assert region.confirmed_parents(Kind.ACCOUNT, ["A-r2"]) == {}
+        assert region.confirmed(["D-r2", "A-r2", "a2", "a3", "x"]) == {
+            "D-r2": fields(Kind.DOMAIN, "n", ROOT),
+            "A-r2": fields(Kind.ACCOUNT, "acme", "D-r2"),
+            "a2": {**fields(Kind.ACCOUNT, "n", "d9"), "networkdomain": "held.example"},
+            "a3": None,
+        }
 
     def test_the_founder_is_the_hubs(self, hub: HubStore, region: RegionStore) -> None:
         keep(hub, USER)

@@ -90,7 +90,7 @@ def test_a_region_reads_by_index(engine: Engine, statements: Statements) -> None
     taken = region.due(NOW + 100_000, 10)
     region.republished([id_ for id_, _, _ in taken], NOW + 100_000, NOW)
     region.canonical(["u0", "u1"])
-    region.confirmed_parents(Kind.USER, ["u0", "u1"])
+    region.confirmed(["u0", "u1"])
     region.founder("a1")
 
     assert len(statements) > 20

@@ -1,0 +1,57 @@
+"""Finds what a removal took along, so that it is read again: CloudStack says nothing of it (cloudstack.md).
+
+In: what a batch of observations removed, and what it placed below something. Out: hints, in the regions where
+the removals were made. Called by the hub after the batch's commit: of two hubs that remove a parent and place
+a child below it in the same moment, at least one then finds the other's work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipeline.agents.publish import Message
+from pipeline.core import topics
+from pipeline.core.entities import ROOT, Kind
+from pipeline.core.events import hint
+from pipeline.core.records import Observation, Record
+from pipeline.outbox.hub import HubStore
+
+
+@dataclass(slots=True)
+class Below:
+    """The removals of one batch, (region, canonical UUID) → when; and its parents → what was placed there."""
+
+    gone: dict[tuple[str, str], int] = field(default_factory=dict)
+    placed: dict[str, dict[str, Kind]] = field(default_factory=dict)
+
+    def note(self, seen: Observation, record: Record | None) -> None:
+        """An observation in canonical UUIDs and the record as it is now; a redelivered one too, so that a
+        crash loses no hint."""
+        if record is None:
+            return
+        if record.life.present:
+            if seen.fields is not None and record.parent != ROOT:
+                self.placed.setdefault(record.parent, {})[record.uuid] = record.kind
+        elif seen.kind is not Kind.USER:
+            # Where it was removed too: what was made below it elsewhere meanwhile never came there, and goes.
+            self.gone[record.life.stamp.region, seen.uuid] = record.life.stamp.time
+        if seen.fields is None and seen.kind is not Kind.USER:
+            self.gone[seen.region, seen.uuid] = seen.time
+
+    def hints(self, store: HubStore) -> list[Message]:
+        """To be asked after the commit."""
+        found: dict[tuple[str, str], Message] = {}
+        for (region, parent), time in self.gone.items():
+            for kind, _, local in store.children([parent], region):
+                found[region, local] = _hint(region, kind, local, time)
+        for parent, stamp in store.graves(self.placed).items():
+            children = self.placed[parent]
+            locals_ = store.locals([(uuid, stamp.region) for uuid in children])
+            for uuid, kind in children.items():
+                local = locals_.get((uuid, stamp.region), uuid)
+                found[stamp.region, local] = _hint(stamp.region, kind, local, stamp.time)
+        return list(found.values())
+
+
+def _hint(region: str, kind: Kind, local: str, time: int) -> Message:
+    return Message(topics.events(region), local.encode(), hint(kind, local, time))
