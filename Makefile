@@ -8,17 +8,20 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --retries 5 -
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit check format services services-stop bench lock clean
+.PHONY: help venv demo test test-long test-unit check format services services-stop bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
-	@echo '  ARGS="..." is handed to demo, test, test-unit and bench.'
+	@echo '  ARGS="..." is handed to demo, the tests and bench.'
 
 demo: $(VENV)/.runtime  ## install, then the main job over three simulated regions, with no service needed
 	@$(VENV)/bin/region-sync demo $(ARGS)
 
 test: venv  ## install, provision services, run every test but the slow ones; stop what was not running before
 	@$(PY) -m tests.services run $(PY) -m pytest -m "not slow" $(ARGS)
+
+test-long: venv  ## the long forms of tests: thousands of changes and schedules
+	@$(PY) -m tests.services run $(PY) -m pytest -m slow $(ARGS)
 
 test-unit: venv  ## only the tests that need no service
 	@$(PY) -m pytest tests/unit $(ARGS)

@@ -25,9 +25,9 @@ from pipeline.core.plan import LIFE, Plan, Target, as_made_here, plan
 from pipeline.core.records import Desired
 from pipeline.outbox.region import UNTOUCHED, CallRow, Context, Settlement
 
-NAME_TRIES: Final = 7
-"""A name that is taken may become free (its owner's removal or renaming is on its way too): tried this often
-over about a minute before the row is dead."""
+TRIES: Final = 7
+"""What is refused may pass: a name becomes free (its owner's removal or renaming is on its way too), a change
+in the same moment is over. Tried this often over about a minute before the row is dead."""
 RETRY_FIRST_MS: Final = 500
 PARK_MS: Final = 10_000
 """A parked row is woken by what it waits for; this is the fallback."""
@@ -37,6 +37,11 @@ RESULTS: Final = {"delivered": "success", "superseded": "superseded", "dead": "r
 log = logging.getLogger(__name__)
 
 State = Literal["delivered", "superseded", "dead", "pending", "trying"]
+
+
+class NoEffect(PermanentError):
+    """The calls succeeded, and the region holds something else: somebody changed it in the same moment, which
+    the next read tells, or the calls do nothing, and would be planned again and again."""
 
 
 class Applier:
@@ -149,8 +154,8 @@ class Applier:
         )
 
     def _refused(self, desired: Desired, context: Context, error: PermanentError) -> Settlement:
-        may_pass = isinstance(error, NameTaken | NotEmpty | NotFound)
-        if not may_pass or context.attempts >= NAME_TRIES:
+        may_pass = isinstance(error, NameTaken | NotEmpty | NotFound | NoEffect)
+        if not may_pass or context.attempts >= TRIES:
             return self._settlement(desired, context, "dead", str(error))
         pause = RETRY_FIRST_MS * 2**context.attempts
         waiting = self._settlement(desired, context, "pending", str(error))
@@ -185,12 +190,12 @@ class Applier:
 
 
 def _check_effect(wanted: Fields | None, got: Fields | None, planned: Plan) -> None:
-    """A call that succeeds without effect would be planned again and again."""
+    """Raises `NoEffect`."""
     if LIFE not in planned.left_alone and (wanted is None) != (got is None):
-        raise PermanentError("the calls succeeded but had no effect")
+        raise NoEffect("the calls succeeded but had no effect")
     for name, text in (wanted or {}).items():
         if got is not None and got[name] != text and name not in planned.left_alone:
-            raise PermanentError(f"the calls succeeded but {name} is {got[name]!r}, not {text!r}")
+            raise NoEffect(f"the calls succeeded but {name} is {got[name]!r}, not {text!r}")
 
 
 def _needs_parent(planned: Plan) -> bool:

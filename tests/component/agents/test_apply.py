@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.agents.apply import TRIES
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Observation
 from pipeline.outbox.schema import applied, entity, rmap
@@ -261,3 +262,44 @@ async def test_what_was_applied_is_remembered_in_canonical_uuids(rig: Rig) -> No
         "acc",
         "usr",
     }
+
+
+async def test_a_change_in_the_same_moment_as_ours_is_told_and_no_row_dies(rig: Rig) -> None:
+    await family(rig)
+    real = rig.desk.client.call
+    people = [("updateUser", {"id": "usr", "email": "local@r2"})]
+
+    async def call(command: str, params: dict[str, str]) -> dict[str, object]:
+        if command == "updateUser" and people:
+            name, changes = people.pop()
+            await rig.api(name, **changes)
+        return await real(command, params)
+
+    rig.desk.client.call = call  # type: ignore[method-assign, assignment]
+    (wanted,) = rig.merge(changed(user(FAR, "usr"), firstname="Ann"))
+    await rig.give(wanted)
+    held = rig.outbox(wanted)
+    assert (held["state"], held["result"]) == ("pending", "waiting")
+    rig.clock.now = held["due_time"]
+    await rig.send_due()
+    assert rig.outbox(wanted)["message"] == "nothing to do; left alone: email"
+    (told,) = rig.observed()
+    assert ((told.fields or {})["firstname"], (told.fields or {})["email"]) == ("Ann", "local@r2")
+
+
+async def test_calls_without_effect_end_in_a_dead_row(rig: Rig) -> None:
+    await rig.tell(domain(FAR, "dom", "before"))
+    rig.writes()
+    real = rig.desk.client.call
+
+    async def call(command: str, params: dict[str, str]) -> dict[str, object]:
+        return await real(command, {"id": "dom"} if command == "updateDomain" else params)
+
+    rig.desk.client.call = call  # type: ignore[method-assign, assignment]
+    (wanted,) = rig.merge(domain(FAR, "dom", "after"))
+    await rig.give(wanted)
+    while (held := rig.outbox(wanted))["state"] == "pending":
+        rig.clock.now = held["due_time"]
+        await rig.send_due()
+    assert (held["state"], held["attempts"]) == ("dead", TRIES + 1)
+    assert held["message"] == "the calls succeeded but name is 'before', not 'after'"
