@@ -113,7 +113,7 @@ class Applier:
         newest = max(context.newest, context.applied_version)
         if newest > desired.version:
             return ending.ended(desired, context, "superseded", f"by version {newest}")
-        if context.state == "held":  # told once more: a person decides, or a restart in another mode
+        if context.state in ("held", "dead"):  # told once more: it goes on when it is pending again
             return ending.ended(desired, context, "trying")
         blocker = None if self._mode is Mode.PLAN else await self._blocker(desired, context)
         return None if blocker is None else await self._blocked(desired, context, blocker)

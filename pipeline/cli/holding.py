@@ -32,12 +32,8 @@ def add_to(app: typer.Typer) -> None:
     """Adds these commands to the program."""
     holds = typer.Typer(invoke_without_command=True, help="Removals that wait for a person.")
     holds.callback(epilog="Example: region-sync holds --region berlin")(list_holds)
-    holds.command("approve", epilog='Example: region-sync holds approve 7 --reason "the customer left"')(
-        approve
-    )
-    holds.command("refuse", epilog='Example: region-sync holds refuse 7 --reason "deleted by mistake"')(
-        refuse
-    )
+    holds.command("approve", epilog="Example: region-sync holds approve 7 --reason customer-left")(approve)
+    holds.command("refuse", epilog="Example: region-sync holds refuse 7 --reason mistake")(refuse)
     app.add_typer(holds, name="holds")
 
 
