@@ -103,8 +103,8 @@ def settle(connection: Connection, region: str, settlements: Sequence[Settlement
     _write_applied(connection, region, settlements, now)
     changed = _write_presence(connection, region, settlements, now)
     _write_marks(connection, region, ended)
-    delivered = {(one.entity, region) for one in settlements if one.state == "delivered"}
-    wake(connection, changed | delivered, now)
+    over = {(one.entity, region) for one in settlements if one.state in ("delivered", "dead")}
+    wake(connection, changed | over, now)  # what waits for a removal that was refused stays too
     _wake_missed(connection, region, rows, ended, now)
 
 

@@ -201,10 +201,9 @@ async def test_a_quarantine_is_undone_by_one_command(kind: Kind, before: str, ri
     }[kind]
     await rig.tell(changed(made, state=before))
     (removal,) = rig.merge(gone(FAR, kind, made.uuid))
-    if kind is Kind.ACCOUNT:
-        rig.merge(gone(FAR, Kind.USER, "usr"))
+    with_it = rig.merge(gone(FAR, Kind.USER, "usr")) if kind is Kind.ACCOUNT else []
     await rig.restart(QUARANTINE)
-    await rig.give(removal)
+    await rig.give(removal, *with_it)
     assert await rig.state(kind, made.uuid) == DISABLED
     HoldStore(rig.engine).refuse(held(rig).id, "still needed", rig.clock())
     await rig.restart(QUARANTINE)
@@ -212,6 +211,9 @@ async def test_a_quarantine_is_undone_by_one_command(kind: Kind, before: str, ri
     assert await rig.state(kind, made.uuid) == before
     assert await rig.state(Kind.ACCOUNT, "acc") == (before if kind is Kind.ACCOUNT else ENABLED)
     assert state(rig, removal) == ("dead", "its removal was refused: still needed")
+    await rig.send_due()
+    stays = ("dead", "it stays with acc, whose removal was refused: still needed")
+    assert [state(rig, one) for one in with_it] == [stays] * len(with_it)
     rig.clock.now += 20 * HOUR_MS
     rig.desk.store.wake_all(rig.clock())
     await rig.send_due()
