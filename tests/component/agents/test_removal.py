@@ -203,6 +203,7 @@ async def test_a_quarantine_is_undone_by_one_command(kind: Kind, before: str, ri
     (removal,) = rig.merge(gone(FAR, kind, made.uuid))
     with_it = rig.merge(gone(FAR, Kind.USER, "usr")) if kind is Kind.ACCOUNT else []
     await rig.restart(QUARANTINE)
+    rig.clock.now += 1  # later than all that was seen: nothing is parked for a moment only
     await rig.give(removal, *with_it)
     assert await rig.state(kind, made.uuid) == DISABLED
     HoldStore(rig.engine).refuse(held(rig).id, "still needed", rig.clock())
