@@ -95,7 +95,7 @@ class Caller:
 
     async def _create_account(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
         """With its oldest user as the first; with a stand-in where there is none, or it can't be used."""
-        founder = await asyncio.to_thread(self._founder, desired)
+        founder = await asyncio.to_thread(self._desk.store.founder, desired.uuid)
         client = self._desk.client
         if founder is not None:
             try:
@@ -105,14 +105,6 @@ class Caller:
                 if snapshot.present:
                     raise TemporaryError("the account was created in the meantime") from None
         return await client.call("createAccount", params | _stand_in(params["accountid"]))
-
-    def _founder(self, desired: Desired) -> Founder | None:
-        """The account's oldest user now; the one that came with the message where no record tells, unless it
-        was removed since (its removal may have come by here already)."""
-        oldest = self._desk.store.founder(desired.uuid)
-        if oldest is not None or desired.founder is None:
-            return oldest
-        return None if self._desk.store.is_removed(desired.founder.uuid) else desired.founder
 
     async def _create_user(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
         """CloudStack makes no user in an account that is not enabled: it is, for the moment of the call."""

@@ -43,8 +43,7 @@ async def test_a_region_that_fails_is_waited_for(fault: str, rig: Rig) -> None:
 async def test_a_change_whose_answer_is_lost_is_not_made_twice(fault: str, rig: Rig) -> None:
     """The read comes through, the change does not, or only its answer."""
     (dom,) = rig.merge(domain(FAR, "dom"))
-    (acc,) = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
-    (usr,) = rig.merge(user(FAR, "usr"))
+    acc, usr = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
     (second,) = rig.merge(user(FAR, "second"))
     real = rig.desk.client.call
     struck: set[str] = set()
@@ -182,7 +181,7 @@ async def family(rig: Rig, kind: Kind) -> Desired:
     }[kind]
     for one in story[:-1]:
         await rig.tell(one)
-    (wanted,) = rig.merge(story[-1])
+    wanted, *_ = rig.merge(story[-1])
     return wanted
 
 
