@@ -85,6 +85,8 @@ class Caller:
             return await self._create_account(params, desired)
         if call.command == "createUser":
             return await self._create_user(params, desired)
+        if call.command == "moveUser":
+            return await self._move_user(params)
         if call.command in ACCOUNT_TOO:
             async with self._account_kept(desired) as kept:
                 if call.command == "lockUser" and (kept.fields or {}).get("state") == DISABLED:
@@ -122,6 +124,15 @@ class Caller:
         async with self._account_kept(desired) as kept:
             await self._desk.client.call("enableAccount", {"id": kept.uuid})
             return await self._desk.client.call("createUser", params)
+
+    async def _move_user(self, params: dict[str, str]) -> Mapping[str, Any]:
+        """For an account that is gone CloudStack has words that tell nothing ("this should have been caught")."""
+        try:
+            return await self._desk.client.call("moveUser", params)
+        except Refused:
+            if (await self._desk.resources.read(Kind.ACCOUNT, params["accountid"])).present:
+                raise
+            raise _gone(params["accountid"]) from None
 
     @asynccontextmanager
     async def _account_kept(self, desired: Desired) -> AsyncIterator[Snapshot]:

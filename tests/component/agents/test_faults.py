@@ -243,3 +243,18 @@ async def test_an_account_that_goes_while_its_user_is_made_costs_no_user_its_row
     rig.merge(gone(HERE, Kind.ACCOUNT, "acc"))
     await work
     assert rig.outbox(wanted)["state"] == "pending", "waits for its parent, or for its own removal"
+
+
+async def test_an_account_that_goes_before_a_user_moves_there_costs_no_user_its_row(rig: Rig) -> None:
+    await family(rig, Kind.USER)
+    await rig.tell(account(FAR, "acc2", parent="dom", founder="usr2"))
+    (moved,) = rig.merge(user(FAR, "usr", parent="acc2"))
+    await rig.api.job("deleteAccount", id="acc2")
+    work = asyncio.create_task(rig.give(moved))
+    async with asyncio.timeout(10):
+        while "acc2" not in rig.worker.guard.last_error:
+            await asyncio.sleep(0)
+    assert rig.outbox(moved)["state"] == "pending"
+    rig.merge(gone(HERE, Kind.ACCOUNT, "acc2"))
+    await work
+    assert rig.outbox(moved)["state"] == "pending", "parked for its parent"
