@@ -126,7 +126,7 @@ class Caller:
             return await self._desk.client.call("createUser", params)
 
     async def _move_user(self, params: dict[str, str]) -> Mapping[str, Any]:
-        """For an account that is gone CloudStack has words that tell nothing ("this should have been caught")."""
+        """CloudStack has no clear word for an account that is gone ("this should have been caught ...")."""
         try:
             return await self._desk.client.call("moveUser", params)
         except Refused:
