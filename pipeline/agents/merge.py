@@ -13,7 +13,7 @@ from typing import Final
 
 from pipeline.agents.below import Below
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Outcome, merge
+from pipeline.core.merge import Outcome, held_below, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -180,7 +180,7 @@ class _Work:
         elif seen.fields is None:
             asked = {record.parent} if record.region(seen.region).confirmed is None else set()
         else:
-            asked = {there, record.parent} if there != record.parent else set()
+            asked = {there, record.parent, *held_below(record)} if there != record.parent else set()
         asked.discard(ROOT)
         self._load(asked - set(self._entries))
         above = {uuid: self._entry(uuid).record for uuid in asked}
