@@ -147,3 +147,19 @@ async def test_a_user_is_moved_to_another_account(rig: Rig) -> None:
     assert rig.writes() == {"moveUser": 1}
     assert set(rig.region.dump()["users"]) == {"ROOT/dom|acc2|usr", "ROOT/dom|acc2|usr2"}
     assert rig.hub.load(["usr"])["usr"].record.region(HERE).confirmed == usr(parent="acc2").fields
+
+
+async def test_a_user_is_locked_in_the_account_that_it_leaves(rig: Rig) -> None:
+    """Locking comes before the move; in a disabled account CloudStack locks no last enabled user."""
+    await family(rig)
+    await rig.tell(account(FAR, "acc2", parent="dom", founder="usr2"))
+    await rig.tell(acc(state="disabled"))
+    rig.writes()
+    (wanted,) = await rig.tell(usr(parent="acc2", state="locked"))
+    assert rig.outbox(wanted)["message"] == "lockUser, moveUser"
+    dump = rig.region.dump()
+    assert dump["users"]["ROOT/dom|acc2|usr"]["state"] == LOCKED
+    assert {name: one["state"] for name, one in dump["accounts"].items()} == {
+        "ROOT/dom|acc": DISABLED,
+        "ROOT/dom|acc2": ENABLED,
+    }
