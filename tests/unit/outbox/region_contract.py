@@ -521,3 +521,12 @@ class RegionContract:
         assert founder is not None
         assert (founder.uuid, founder.fields["name"]) == ("u2", "second")
         assert region.founder("nobody") is None
+
+    def test_what_is_present_here_is_listed_by_kind(self, hub: HubStore, region: RegionStore) -> None:
+        keep(hub, ACCOUNT, record(Kind.ACCOUNT, "a2"), USER, regions=("r2",))
+        keep(hub, record(Kind.USER, "u2"), regions=("r3",))
+        region.settle([settled(record(Kind.ACCOUNT, "a2"), present=False)], NOW)
+
+        assert region.present(Kind.ACCOUNT) == {"a1"}
+        assert region.present(Kind.USER) == {"u1"}
+        assert region.present(Kind.DOMAIN) == set()
