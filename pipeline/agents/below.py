@@ -19,28 +19,31 @@ from pipeline.outbox.hub import HubStore
 
 @dataclass(slots=True)
 class Below:
-    """The removals of one batch, (region, canonical UUID) → when; and its parents → what was placed there."""
+    """Of one batch: its removals, (region, canonical UUID) → when; its parents → what was placed there; the
+    users known only by their account's word, (region, UUID there) → when."""
 
     gone: dict[tuple[str, str], int] = field(default_factory=dict)
     placed: dict[str, dict[str, Kind]] = field(default_factory=dict)
+    doubtful: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def note(self, seen: Observation, record: Record | None) -> None:
-        """An observation in canonical UUIDs and the record as it is now; a redelivered one too, so that a
-        crash loses no hint."""
-        if record is None:
-            return
-        if record.life.present:
-            if seen.fields is not None and record.parent != ROOT:
-                self.placed.setdefault(record.parent, {})[record.uuid] = record.kind
-        elif seen.kind is not Kind.USER:
-            # Where it was removed too: what was made below it elsewhere meanwhile never came there, and goes.
-            self.gone[record.life.stamp.region, seen.uuid] = record.life.stamp.time
+        """An observation in canonical UUIDs and the record as it is now, if any; a redelivered one too, so
+        that a crash loses no hint."""
         if seen.fields is None and seen.kind is not Kind.USER:
             self.gone[seen.region, seen.uuid] = seen.time
+        if record is None:
+            return
+        if not record.life.present and seen.kind is not Kind.USER:
+            # Where it was removed too: what was made below it elsewhere meanwhile never came there, and goes.
+            self.gone[record.life.stamp.region, seen.uuid] = record.life.stamp.time
+        if record.life.present and seen.fields is not None and record.parent != ROOT:
+            self.placed.setdefault(record.parent, {})[record.uuid] = record.kind
 
     def hints(self, store: HubStore) -> list[Message]:
         """To be asked after the commit."""
-        found: dict[tuple[str, str], Message] = {}
+        found = {
+            (region, user): _hint(region, Kind.USER, user, t) for (region, user), t in self.doubtful.items()
+        }
         for (region, parent), time in self.gone.items():
             for kind, _, local in store.children([parent], region):
                 found[region, local] = _hint(region, kind, local, time)

@@ -57,7 +57,7 @@ class Caller:
         for call in planned.calls:
             before = seen or actual
             try:
-                answer = await self._call(call, desired)
+                answer = await self._call(call, desired, before)
             except UuidUsed as error:
                 removed_at = await self._used_up(target, desired)
                 if removed_at is None:
@@ -72,7 +72,7 @@ class Caller:
             await self._dismiss_stand_ins(seen)
         return Carried(seen)
 
-    async def _call(self, call: Call, desired: Desired) -> Mapping[str, Any]:
+    async def _call(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:
         params = dict(call.params)
         for name in _DOMAIN_PARAMS:
             if params.get(name) == ROOT:
@@ -85,8 +85,14 @@ class Caller:
             return await self._create_account(params, desired)
         if call.command == "createUser":
             return await self._create_user(params, desired)
+        if call.command == "moveUser":
+            return await self._move_user(params)
         if call.command in ACCOUNT_TOO:
-            async with self._account_kept(desired) as kept:
+            # Where the user is now: a move of the same plan may come before or after.
+            account = (
+                before.fields["parent"] if before.fields else (await self._desk.context(desired)).parent_local
+            )
+            async with self._account_kept(account) as kept:
                 if call.command == "lockUser" and (kept.fields or {}).get("state") == DISABLED:
                     # In a disabled account CloudStack does not lock the last enabled user.
                     await self._desk.client.call("enableAccount", {"id": kept.uuid})
@@ -95,7 +101,7 @@ class Caller:
 
     async def _create_account(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
         """With its oldest user as the first; with a stand-in where there is none, or it can't be used."""
-        founder = await asyncio.to_thread(self._founder, desired)
+        founder = await asyncio.to_thread(self._desk.store.founder, desired.uuid)
         client = self._desk.client
         if founder is not None:
             try:
@@ -105,14 +111,6 @@ class Caller:
                 if snapshot.present:
                     raise TemporaryError("the account was created in the meantime") from None
         return await client.call("createAccount", params | _stand_in(params["accountid"]))
-
-    def _founder(self, desired: Desired) -> Founder | None:
-        """The account's oldest user now; the one that came with the message where no record tells, unless it
-        was removed since (its removal may have come by here already)."""
-        oldest = self._desk.store.founder(desired.uuid)
-        if oldest is not None or desired.founder is None:
-            return oldest
-        return None if self._desk.store.is_removed(desired.founder.uuid) else desired.founder
 
     async def _create_user(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
         """CloudStack makes no user in an account that is not enabled: it is, for the moment of the call."""
@@ -127,24 +125,35 @@ class Caller:
                 raise _gone(context.parent_local) from None
             if account.fields["state"] == ENABLED:
                 raise
-        async with self._account_kept(desired) as kept:
+        async with self._account_kept(context.parent_local) as kept:
             await self._desk.client.call("enableAccount", {"id": kept.uuid})
             return await self._desk.client.call("createUser", params)
 
+    async def _move_user(self, params: dict[str, str]) -> Mapping[str, Any]:
+        """CloudStack has no clear word for an account that is gone ("this should have been caught ...")."""
+        try:
+            return await self._desk.client.call("moveUser", params)
+        except Refused:
+            if (await self._desk.resources.read(Kind.ACCOUNT, params["accountid"])).present:
+                raise
+            raise _gone(params["accountid"]) from None
+
     @asynccontextmanager
-    async def _account_kept(self, desired: Desired) -> AsyncIterator[Snapshot]:
+    async def _account_kept(self, account: str) -> AsyncIterator[Snapshot]:
         """The user's account, whose state is afterwards what it was before.
 
         Should this worker die inside, the account's own last row, applied once more, sees to it.
         """
-        context = await self._desk.context(desired)
-        async with self._exclusive(context.parent_local):
-            before = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
+        canonical = await asyncio.to_thread(self._desk.store.canonical, [account])
+        async with self._exclusive(account):
+            before = await self._desk.resources.read(Kind.ACCOUNT, account)
             if before.fields is None:
-                raise _gone(context.parent_local)
+                raise _gone(account)
             state = before.fields["state"]
             ours = {"state": LOCKED if state == ENABLED else ENABLED}
-            await asyncio.to_thread(self._desk.store.reopen, context.parent, ours, self._desk.clock())
+            await asyncio.to_thread(
+                self._desk.store.reopen, canonical.get(account, account), ours, self._desk.clock()
+            )
             refusal: Refused | None = None
             try:
                 yield before
@@ -152,11 +161,11 @@ class Caller:
                 refusal = error
                 raise
             finally:
-                after = await self._desk.resources.read(Kind.ACCOUNT, context.parent_local)
+                after = await self._desk.resources.read(Kind.ACCOUNT, account)
                 if after.fields is None and refusal is not None:
-                    raise _gone(context.parent_local) from refusal
+                    raise _gone(account) from refusal
                 now = (after.fields or {}).get("state", state)
-                for call in state_calls(Kind.ACCOUNT, context.parent_local, now, state):
+                for call in state_calls(Kind.ACCOUNT, account, now, state):
                     await self._desk.client.call(call.command, call.params)
 
     def _after(
@@ -174,8 +183,8 @@ class Caller:
 
     async def _used_up(self, target: Target, desired: Desired) -> int | None:
         """A UUID that was ever used in a region can't be used there again (cloudstack.md). It is there after
-        all (a call that answered too late): read again. It was there and was removed: says when. It is gone
-        without a word (a backup was restored): the entity gets another UUID in this region."""
+        all (a call that answered too late): read again. We had made it and somebody removed it: says when.
+        Else (the UUID was another one's, or a backup was restored) the entity gets another UUID here."""
         if (await self._desk.resources.read(target.kind, target.uuid)).present:
             return None
         history = await self._desk.resources.history(target.kind, target.uuid)

@@ -13,7 +13,7 @@ from typing import Final
 
 from pipeline.agents.below import Below
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Outcome, merge
+from pipeline.core.merge import Outcome, held_below, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -96,7 +96,7 @@ class _Work:
         locals_ = {pair for seen in observations for pair in _locals(seen)}
         self._canonical = store.canonical(locals_)
         self._entries: dict[str, _Entry] = {}
-        self._load({self._uuid(*pair) for seen in observations for pair in _named(seen)})
+        self._load({self._uuid(*pair) for pair in locals_})
         self._replaced = store.locals(
             {
                 (seen.uuid, seen.region)
@@ -115,10 +115,7 @@ class _Work:
         new = not known and seen.fields is not None and self._entry(uuid).record is None
         if new and self._twin(seen) is not None:
             return None
-        founder = seen.founder
-        if founder is not None:
-            founder = Founder(self._uuid(seen.region, founder.uuid), founder.fields)
-        return replace(seen, uuid=uuid, fields=self._fields(seen), founder=founder)
+        return replace(seen, uuid=uuid, fields=self._fields(seen))
 
     def link(self, seen: Observation) -> Observation:
         """Two regions made the same entity, each with a UUID of its own: from now on it is one."""
@@ -142,7 +139,7 @@ class _Work:
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
-        entry.desired += [self._with_founder(desired, seen) for desired in merged.desired]
+        entry.desired += merged.desired
         entry.conflicts += merged.conflicts
         entry.mappings[seen.region] = Mapping(
             source=seen.uuid,
@@ -154,7 +151,22 @@ class _Work:
             time=seen.time,
         )
         self.below.note(seen, merged.record)
+        if merged.outcome is Outcome.CREATED and seen.founder is not None:
+            self._found(seen, seen.founder, position)
         return merged.outcome
+
+    def _found(self, account: Observation, founder: Founder, position: Position) -> None:
+        """An account's listing names its oldest user, whom the other regions are to make it with: where the
+        user's own observation has not come yet, this is one. A later word of the user is asked for: it may
+        have been dropped already, as that of an unknown one's absence."""
+        local = founder.uuid
+        user = self._uuid(account.region, local)
+        if self._entry(user).record is not None:
+            return
+        fields = founder.fields | {"parent": account.uuid}
+        seen = replace(account, kind=Kind.USER, uuid=user, fields=fields, cause="its account", founder=None)
+        self.merge(local, seen, position)
+        self.below.doubtful[account.region, local] = account.time
 
     def changes(self) -> list[Change]:
         return [change for entry in self._entries.values() if entry.touched for change in _changes(entry)]
@@ -168,7 +180,7 @@ class _Work:
         elif seen.fields is None:
             asked = {record.parent} if record.region(seen.region).confirmed is None else set()
         else:
-            asked = {there, record.parent} if there != record.parent else set()
+            asked = {there, record.parent, *held_below(record)} if there != record.parent else set()
         asked.discard(ROOT)
         self._load(asked - set(self._entries))
         above = {uuid: self._entry(uuid).record for uuid in asked}
@@ -191,12 +203,6 @@ class _Work:
                 return False
             domain = above.parent
         return domain == other
-
-    def _with_founder(self, desired: Desired, seen: Observation) -> Desired:
-        """A region that never held an account is told whom to make it with."""
-        if desired.kind is not Kind.ACCOUNT or desired.known is not None or desired.fields is None:
-            return desired
-        return replace(desired, founder=self._store.founder(desired.uuid) or seen.founder)
 
     def _twin(self, seen: Observation) -> str | None:
         fields = self._fields(seen)

@@ -63,23 +63,36 @@ class Observer:
     async def _sweep(self, event: Event) -> None:
         """Hints for the entities that are not as they were known: one of them was moved, and what befell it
         before that may be told in no event (CloudStack shows those of a moved user with another UUID)."""
-        candidates = self._domains(event) if event.type == DOMAIN_MOVED else self._users(event)
-        count = 0
-        async for page in candidates:
-            known = await asyncio.to_thread(self._desk.store.confirmed, [seen.uuid for seen in page])
-            moved = [seen.uuid for seen in page if not seen.protected and seen.fields != known.get(seen.uuid)]
-            count += len(moved)
-            for start in range(0, len(moved), HINTED_AT_ONCE):
-                await self._desk.hint(event.kind, moved[start : start + HINTED_AT_ONCE], event.time)
-        log.debug("%s: %d to be read", event.type, count)
-
-    def _domains(self, event: Event) -> AsyncIterator[list[Snapshot]]:
-        return self._desk.resources.subdomains(event.uuid or ROOT)
-
-    async def _users(self, event: Event) -> AsyncIterator[list[Snapshot]]:
-        if event.account is not None:
-            account = await self._desk.resources.read(Kind.ACCOUNT, event.account)
-            yield list(account.users)
+        listed = [one async for page in self._placed(event) for one in await self._compared(event, page)]
+        if listed:
             return
-        async for page in self._desk.resources.users():
-            yield page
+        # What it was moved to is gone, or empty again: it may be anywhere, or have gone along.
+        async for page in self._everything(event.kind):
+            listed += await self._compared(event, page)
+        here = await asyncio.to_thread(self._desk.store.present, event.kind)
+        await self._hint(event, sorted(here - set(listed)))
+
+    async def _compared(self, event: Event, page: Sequence[Snapshot]) -> list[str]:
+        """All UUIDs of the page, after hints for those that differ from what is known."""
+        known = await asyncio.to_thread(self._desk.store.confirmed, [seen.uuid for seen in page])
+        changed = [one.uuid for one in page if not one.protected and one.fields != known.get(one.uuid)]
+        await self._hint(event, changed)
+        return [one.uuid for one in page]
+
+    async def _hint(self, event: Event, uuids: Sequence[str]) -> None:
+        for start in range(0, len(uuids), HINTED_AT_ONCE):
+            await self._desk.hint(event.kind, uuids[start : start + HINTED_AT_ONCE], event.time)
+        if uuids:
+            log.debug("%s: %d to be read", event.type, len(uuids))
+
+    async def _placed(self, event: Event) -> AsyncIterator[Sequence[Snapshot]]:
+        """What is where the event says that something was moved to; nothing where it does not say."""
+        if event.type == DOMAIN_MOVED:
+            async for page in self._desk.resources.subdomains(event.uuid or ROOT):
+                yield page
+        elif event.account is not None:
+            yield (await self._desk.resources.read(Kind.ACCOUNT, event.account)).users
+
+    def _everything(self, kind: Kind) -> AsyncIterator[list[Snapshot]]:
+        resources = self._desk.resources
+        return resources.domains() if kind is Kind.DOMAIN else resources.users()

@@ -139,10 +139,15 @@ def _present(
 ) -> tuple[Record, Outcome, tuple[Conflict, ...]]:
     """Rule 2, field by field. A removed entity keeps its last values: a removal wins over changes.
 
-    Rule 7: nothing is moved below what is removed, and what was is taken back to where it is seen to live.
+    Rule 7: nothing is moved below what is removed, and what was is taken back to where it is seen to live; if
+    that is removed too, and so wherever else it is, it goes.
     """
     if not record.life.present:
         return record, Outcome.NOTHING_NEW, ()
+    homes = {(seen.fields or {})[PARENT], record.parent, *held_below(record, but=seen.region)}
+    if homes <= graves.keys():
+        buried, losses = _bury(record, graves[record.parent])
+        return buried, Outcome.REMOVED, losses
     state = record.region(seen.region)
     merged = dict(record.fields)
     conflicts: list[Conflict] = []
@@ -166,6 +171,15 @@ def _present(
         conflicts.append(_conflict(record.uuid, name, state, kept, lost))
         outcome = Outcome.CHANGED if wins or outcome is Outcome.CHANGED else Outcome.LOST
     return replace(record, fields=merged), outcome, tuple(conflicts)
+
+
+def held_below(record: Record, but: str | None = None) -> set[str]:
+    """The parents below which the regions hold the entity, as far as known; `but` one region."""
+    return {
+        state.confirmed[PARENT]
+        for name, state in record.regions.items()
+        if name != but and state.confirmed is not None
+    }
 
 
 def _after(current: Value, offered: Value) -> Value:

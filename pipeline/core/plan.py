@@ -8,7 +8,7 @@ whoever only wants to show a plan. The facts behind the order of calls are in cl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, NEVER_CLEARED, Fields, Kind
@@ -38,7 +38,7 @@ class Target:
     was sent, and what was last applied there; a field that holds neither those nor the wanted value is a
     change that nobody has seen yet. `held`: the region was known to have the entity. Text that only
     creation and renaming need: `domain`, the domain's UUID (of an account or a user); `account`, the
-    account's name (of a user); `founder`, of an account.
+    account's name (of a user).
     """
 
     kind: Kind
@@ -50,7 +50,6 @@ class Target:
     held: bool = False
     domain: str = ""
     account: str = ""
-    founder: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def _creation(target: Target, wanted: Fields) -> tuple[Call, ...]:
         return (Call("createDomain", params | _given("networkdomain", wanted)),)
     if target.kind is Kind.ACCOUNT:
         params = {"account": wanted["name"], "domainid": wanted["parent"], "accountid": target.uuid}
-        params |= _given("networkdomain", wanted) | dict(target.founder)
+        params |= _given("networkdomain", wanted)
         create = Call("createAccount", params, needs_password=True, role=wanted["role"])
         return (create, *state_calls(target.kind, target.uuid, ENABLED, wanted["state"]))
     params = {

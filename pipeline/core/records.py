@@ -149,7 +149,7 @@ class Desired:
     """One desired state for one region, one outbox row: the record at `version` in canonical UUIDs.
 
     `known` is what the region was last known to hold when this was sent: what the target may be holding
-    without it being news. `founder` comes with an account that the region has never held.
+    without it being news.
     """
 
     region: str
@@ -158,7 +158,6 @@ class Desired:
     version: int
     fields: dict[str, str] | None
     known: dict[str, str] | None
-    founder: Founder | None = None
 
 
 @dataclass(frozen=True, slots=True)

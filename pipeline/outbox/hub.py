@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from pipeline import wire
 from pipeline.core import topics
 from pipeline.core.entities import Kind
-from pipeline.core.records import Conflict, Desired, Founder, Record, Stamp
+from pipeline.core.records import Conflict, Desired, Record, Stamp
 from pipeline.outbox import adoption, futile
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
@@ -27,7 +27,7 @@ from pipeline.outbox.mappings import (
     wake,
     write_mappings,
 )
-from pipeline.outbox.records import entity_row, read_founder, read_graves
+from pipeline.outbox.records import entity_row, read_graves
 from pipeline.outbox.schema import (
     MESSAGE_MAX,
     NAME_MAX,
@@ -162,11 +162,6 @@ class HubStore:
         """Which of these entities are removed: canonical UUID → when and where."""
         with reading(self._engine) as connection:
             return read_graves(connection, uuids)
-
-    def founder(self, account: str) -> Founder | None:
-        """The oldest present user of the account: the one to create it with in another region."""
-        with reading(self._engine) as connection:
-            return read_founder(connection, account)
 
     def adopt(self, old_parent: str, new_parent: str) -> set[str]:
         """Everything below `old_parent`, a region's own UUID, is below `new_parent`, the canonical one that

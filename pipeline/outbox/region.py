@@ -225,6 +225,14 @@ class RegionStore:
         with reading(self._engine) as connection:
             return read_confirmed(connection, self._region, locals)
 
+    def present(self, kind: Kind) -> set[str]:
+        """The UUIDs of all that is known to be here, of one kind."""
+        query = select(rmap.c.uuid).where(
+            rmap.c.region_id == self._region, rmap.c.kind == kind.value, is_present()
+        )
+        with reading(self._engine) as connection:
+            return set(connection.execute(query).scalars())
+
     def _dying_account(self, connection: Connection, user: str) -> str | None:
         here = rows_by_canonical(connection, [(user, self._region)]).get((user, self._region))
         if here is not None and here["removed"] is not None:

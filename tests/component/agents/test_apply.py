@@ -65,7 +65,7 @@ async def test_what_is_delivered_twice_is_written_once(rig: Rig) -> None:
 
 
 async def test_what_has_no_parent_yet_is_parked_and_woken_by_it(rig: Rig) -> None:
-    (child,) = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
+    child, _ = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
     (parent,) = rig.merge(domain(FAR, "dom"))
     await rig.give(child)
     parked = rig.outbox(child)
@@ -148,7 +148,7 @@ async def test_what_is_refused_is_a_dead_row_with_the_regions_words(rig: Rig) ->
 
 
 async def test_a_role_that_the_region_has_not_is_told_by_its_name(rig: Rig) -> None:
-    (wanted,) = rig.merge(changed(account(FAR, "acc", founder="usr"), role="Auditors"))
+    wanted, _ = rig.merge(changed(account(FAR, "acc", founder="usr"), role="Auditors"))
     await rig.give(wanted)
     dead = rig.outbox(wanted)
     assert (dead["state"], dead["message"]) == ("dead", "the region has no role named 'Auditors'")
@@ -195,7 +195,7 @@ async def test_a_uuid_that_was_used_there_gets_another_one_there(kind: Kind, rig
         await rig.api("createUser", userid=used, **named, **person)
         await rig.api("deleteUser", id=used)
         made = user(FAR, used, "again")
-    (wanted,) = await rig.tell(made)
+    wanted, *_ = await rig.tell(made)
     assert rig.outbox(wanted)["state"] == "delivered"
     assert rig.local(used) != used
     assert (await rig.desk.resources.read(kind, rig.local(used))).present

@@ -43,8 +43,7 @@ async def test_a_region_that_fails_is_waited_for(fault: str, rig: Rig) -> None:
 async def test_a_change_whose_answer_is_lost_is_not_made_twice(fault: str, rig: Rig) -> None:
     """The read comes through, the change does not, or only its answer."""
     (dom,) = rig.merge(domain(FAR, "dom"))
-    (acc,) = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
-    (usr,) = rig.merge(user(FAR, "usr"))
+    acc, usr = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
     (second,) = rig.merge(user(FAR, "second"))
     real = rig.desk.client.call
     struck: set[str] = set()
@@ -182,7 +181,7 @@ async def family(rig: Rig, kind: Kind) -> Desired:
     }[kind]
     for one in story[:-1]:
         await rig.tell(one)
-    (wanted,) = rig.merge(story[-1])
+    wanted, *_ = rig.merge(story[-1])
     return wanted
 
 
@@ -244,3 +243,18 @@ async def test_an_account_that_goes_while_its_user_is_made_costs_no_user_its_row
     rig.merge(gone(HERE, Kind.ACCOUNT, "acc"))
     await work
     assert rig.outbox(wanted)["state"] == "pending", "waits for its parent, or for its own removal"
+
+
+async def test_an_account_that_goes_before_a_user_moves_there_costs_no_user_its_row(rig: Rig) -> None:
+    await family(rig, Kind.USER)
+    await rig.tell(account(FAR, "acc2", parent="dom", founder="usr2"))
+    (moved,) = rig.merge(user(FAR, "usr", parent="acc2"))
+    await rig.api.job("deleteAccount", id="acc2")
+    work = asyncio.create_task(rig.give(moved))
+    async with asyncio.timeout(10):
+        while "acc2" not in rig.worker.guard.last_error:
+            await asyncio.sleep(0)
+    assert rig.outbox(moved)["state"] == "pending"
+    rig.merge(gone(HERE, Kind.ACCOUNT, "acc2"))
+    await work
+    assert rig.outbox(moved)["state"] == "pending", "parked for its parent"

@@ -28,8 +28,7 @@ def states(rig: Rig, *desired: Desired) -> list[str]:
 async def test_in_mode_plan_every_call_is_written_down_and_none_is_made(rig: Rig) -> None:
     await rig.restart(PLAN)
     (of_domain,) = rig.merge(domain(FAR, "dom", "Sales"))
-    (of_account,) = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
-    (of_user,) = rig.merge(user(FAR, "usr"))
+    of_account, of_user = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
     await rig.give(of_user, of_account, of_domain)
     assert rig.writes() == {}
     assert states(rig, of_domain, of_account, of_user) == ["held"] * 3

@@ -180,3 +180,27 @@ async def test_a_sweep_finds_what_befell_a_user_before_it_was_moved_back(rig: Ri
     rig.api.events[:] = [one for one in rig.api.events if one[1]["event"] == "USER.MOVE"]
     await rig.hear()
     assert rig.hinted() == {"usr1"}
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_sweep_finds_a_user_that_went_with_the_account_it_was_moved_to(told: bool, rig: Rig) -> None:
+    """Nothing tells which user that was: no event names it, and it was known in another account."""
+    await family(rig)
+    await rig.api("moveUser", id="usr1", accountid="acc2")
+    await rig.api.job("deleteAccount", id="acc2")
+    rig.api.events[:] = [one for one in rig.api.events if one[1]["event"] == "USER.MOVE"]
+    if not told:
+        for _, body in rig.api.events:
+            body.pop("Account", None)
+    await rig.hear()
+    assert "usr1" in rig.hinted()
+
+
+async def test_a_sweep_finds_a_domain_that_went_with_the_one_it_was_moved_to(rig: Rig) -> None:
+    await rig.tell(domain(FAR, "dom"))
+    await rig.tell(domain(FAR, "other"))
+    await rig.api("moveDomain", domainid="dom", parentdomainid="other")
+    await rig.api.job("deleteDomain", id="other", cleanup="true")
+    rig.api.events[:] = [one for one in rig.api.events if one[1]["event"] == "DOMAIN.MOVE"]
+    await rig.hear()
+    assert "dom" in rig.hinted()

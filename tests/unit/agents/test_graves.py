@@ -125,3 +125,10 @@ def test_of_two_hubs_that_remove_and_place_at_once_one_finds_the_other(log: Log)
     log.store.commit(placing.changes, NOW)
     (hint,) = placing.below.hints(log.store)
     assert (hint.topic, hint.key) == (topics.events("r1"), b"usr")
+
+
+def test_the_ones_below_what_went_before_anybody_read_it_are_read(log: Log) -> None:
+    """An account and its user were made and removed together: only the user was read in between."""
+    log.say(user("r1", "usr"))
+    hints = log.hinted(log.seen(gone("r1", Kind.ACCOUNT, "acc")))
+    assert hints == {topics.events("r1"): {(Kind.USER, "usr")}}

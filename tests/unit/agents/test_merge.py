@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.merge import Outcome
 from pipeline.core.records import Observation
@@ -113,29 +116,37 @@ def test_twins_that_differ_are_a_conflict_with_a_winner(log: Log, engine: Engine
     assert (row["field"], row["kept"], row["lost"]) == ("networkdomain", "late.example", "")
 
 
-def test_an_account_is_sent_with_the_user_that_its_region_named(log: Log) -> None:
-    sent = log.say(account("r1", "acc", founder="ann"))
-    assert {one.founder.uuid for one in sent if one.founder} == {"ann"}
-    assert len(sent) == 2
+def test_an_account_brings_the_user_that_its_region_named(log: Log) -> None:
+    """The other regions make the account with that user: it has a record from the first moment on."""
+    seen = log.seen(account("r1", "acc", founder="ann"))
+    sent, (batch,) = log.merge([seen])
+    assert [(one.region, one.uuid) for one in sent] == [
+        ("r2", "acc"),
+        ("r3", "acc"),
+        ("r2", "ann"),
+        ("r3", "ann"),
+    ]
+    assert log.record("ann").parent == "acc"
+    (hint,) = batch.below.hints(log.store)
+    assert (hint.topic, hint.key) == (topics.events("r1"), b"ann"), "its own word may have been dropped"
 
 
-def test_an_account_is_sent_with_its_oldest_user_where_one_is_known(log: Log) -> None:
-    log.say(user("r1", "young", time=NOW + 5_000), user("r1", "old", time=NOW - 5_000))
-    sent = log.say(account("r1", "acc", founder="young"))
-    assert {one.founder.uuid for one in sent if one.founder} == {"old"}
+@pytest.mark.parametrize("together", [False, True])
+def test_a_user_that_is_known_already_is_not_taken_from_its_account(together: bool, log: Log) -> None:
+    own = replace(user("r1", "ann"), fields={**fields(Kind.USER, "ann", "acc"), "email": "newer"})
+    acc = account("r1", "acc", founder="ann")
+    for batch in ([own, acc],) if together else ([own], [acc]):
+        log.say(*batch)
+    assert log.record("ann").fields["email"].text == "newer"
+    assert log.record("ann").version == 1
 
 
-def test_a_user_by_the_account_regions_own_uuid_is_told_by_the_canonical_one(log: Log) -> None:
-    log.say(user("r1", "u-1", "ann", "acc-1"), user("r2", "u-2", "ann", "acc-1"))
-    sent = log.say(account("r2", "acc-2", "acme", founder="u-2"))
-    assert {one.founder.uuid for one in sent if one.founder} == {"u-1"}
-
-
-def test_an_account_that_a_region_has_held_is_sent_without_a_founder(log: Log) -> None:
+def test_a_user_is_not_born_again_with_an_account_that_is_renamed(log: Log) -> None:
     log.applied(*log.say(account("r1", "acc", founder="ann")))
+    log.applied(*log.say(gone("r1", Kind.USER, "ann")))
     sent = log.say(account("r1", "acc", "renamed", founder="ann"))
-    assert {one.region for one in sent} == {"r2", "r3"}
-    assert {one.founder for one in sent} == {None}
+    assert {one.uuid for one in sent} == {"acc"}
+    assert not log.record("ann").life.present
 
 
 def test_word_of_a_uuid_that_was_replaced_there_removes_nothing(log: Log, engine: Engine) -> None:

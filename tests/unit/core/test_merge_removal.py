@@ -96,3 +96,22 @@ def test_what_lost_its_parent_is_taken_back_to_where_it_lives() -> None:
     assert merged.outcome is Outcome.CHANGED
     assert merged.record is not None and merged.record.parent == "p"
     assert merged.record.fields["parent"].stamp == Stamp(301, "r2")
+
+
+def test_what_lives_below_removed_parents_everywhere_goes() -> None:
+    """Moves that did not know of each other put it below three parents, and all of them are removed."""
+    old = record(
+        r1=RegionState(BASE | {"parent": "one"}, (Sent(5, BASE | {"parent": "dead"}),)),
+        r2=RegionState(BASE | {"parent": "two"}, (Sent(5, BASE | {"parent": "dead"}),)),
+        r3=RegionState(BASE | {"parent": "dead"}),
+    )
+    moved = replace(old, fields=old.fields | {"parent": Value("dead", Stamp(300, "r3"))})
+    graves = {"dead": Stamp(500, "r1"), "one": Stamp(500, "r2"), "two": Stamp(500, "r3")}
+    merged = merge(moved, seen("r1", parent="one"), at(), EQUALS, graves)
+    assert merged.outcome is Outcome.REMOVED
+    assert {row.region for row in merged.desired} == {"r1", "r2", "r3"}
+    assert [(lost.field, lost.kept) for lost in merged.conflicts] == [("life", "removed")]
+    alive = merge(
+        moved, seen("r1", parent="one"), at(), EQUALS, {name: graves[name] for name in ("dead", "one")}
+    )
+    assert alive.record is not None and alive.record.life.present, "r2 holds it below one that lives"

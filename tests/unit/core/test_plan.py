@@ -50,7 +50,7 @@ CREATED: list[tuple[Kind, dict[str, str], list[Call]]] = [
         [
             Call(
                 "createAccount",
-                {"account": "a", "domainid": "d", "accountid": "id", "networkdomain": "n", "username": "f"},
+                {"account": "a", "domainid": "d", "accountid": "id", "networkdomain": "n"},
                 needs_password=True,
                 role="User",
             ),
@@ -83,8 +83,7 @@ CREATED: list[tuple[Kind, dict[str, str], list[Call]]] = [
 
 @pytest.mark.parametrize(("kind", "wanted", "calls"), CREATED)
 def test_what_is_missing_is_created(kind: Kind, wanted: dict[str, str], calls: list[Call]) -> None:
-    founder = {"username": "f"} if kind is Kind.ACCOUNT else {}
-    assert plan(target(kind, None, FULL[kind] | wanted, founder=founder)) == Plan(tuple(calls))
+    assert plan(target(kind, None, FULL[kind] | wanted)) == Plan(tuple(calls))
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -35,7 +35,7 @@ STAMP = st.builds(Stamp, TIME, TEXT)
 STATE = st.builds(RegionState, SIDE, st.lists(st.builds(Sent, COUNT, SIDE), max_size=3).map(tuple))
 
 OBSERVATIONS = st.builds(Observation, TEXT, KIND, TEXT, SIDE, TIME, TEXT, st.none() | COUNT, FOUNDER)
-DESIRED = st.builds(Desired, TEXT, KIND, TEXT, COUNT, SIDE, SIDE, FOUNDER)
+DESIRED = st.builds(Desired, TEXT, KIND, TEXT, COUNT, SIDE, SIDE)
 RECORDS = st.builds(
     Record,
     KIND,
@@ -98,7 +98,6 @@ def test_the_form_is_said_and_stays() -> None:
             "version": 3,
             "fields": None,
             "known": {"name": "n"},
-            "founder": None,
         },
     }
     short = {"region": "r1", "kind": "User", "uuid": "u", "fields": None, "time": 1}

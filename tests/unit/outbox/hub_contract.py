@@ -342,20 +342,6 @@ class HubContract:
             (Kind.USER, "u1", "local"),
         ]
 
-    def test_the_founder_is_the_oldest_user_that_lives(self, hub: HubStore) -> None:
-        keep(
-            hub,
-            removed(record(Kind.USER, "u1", "first", "a1", born=1)),
-            record(Kind.USER, "u3", "third", "a1", born=30),
-            record(Kind.USER, "u2", "second", "a1", born=20),
-            record(Kind.USER, "u0", "other", "a2", born=2),
-        )
-
-        founder = hub.founder("a1")
-        assert founder is not None
-        assert (founder.uuid, founder.fields["name"]) == ("u2", "second")
-        assert hub.founder("nobody") is None
-
     # -- linking
 
     def test_adopting_rewrites_all_that_names_the_parent(self, hub: HubStore, engine: Engine) -> None:

@@ -508,10 +508,25 @@ class RegionContract:
             "a3": None,
         }
 
-    def test_the_founder_is_the_hubs(self, hub: HubStore, region: RegionStore) -> None:
-        keep(hub, USER)
+    def test_the_founder_is_the_oldest_user_that_lives(self, hub: HubStore, region: RegionStore) -> None:
+        keep(
+            hub,
+            removed(record(Kind.USER, "u1", "first", "a1", born=1)),
+            record(Kind.USER, "u3", "third", "a1", born=30),
+            record(Kind.USER, "u2", "second", "a1", born=20),
+            record(Kind.USER, "u0", "other", "a2", born=2),
+        )
 
         founder = region.founder("a1")
         assert founder is not None
-        assert founder.uuid == "u1"
-        assert region.region == "r2"
+        assert (founder.uuid, founder.fields["name"]) == ("u2", "second")
+        assert region.founder("nobody") is None
+
+    def test_what_is_present_here_is_listed_by_kind(self, hub: HubStore, region: RegionStore) -> None:
+        keep(hub, ACCOUNT, record(Kind.ACCOUNT, "a2"), USER, regions=("r2",))
+        keep(hub, record(Kind.USER, "u2"), regions=("r3",))
+        region.settle([settled(record(Kind.ACCOUNT, "a2"), present=False)], NOW)
+
+        assert region.present(Kind.ACCOUNT) == {"a1"}
+        assert region.present(Kind.USER) == {"u1"}
+        assert region.present(Kind.DOMAIN) == set()

@@ -64,7 +64,6 @@ def test_the_hub_reads_by_index(engine: Engine, statements: Statements) -> None:
     hub.locals([("u1", "r1"), ("u2", "r1")])
     hub.twin(Kind.USER, "a1", "n1", "r2")
     hub.children(["a1", "a2"], "r1")
-    hub.founder("a1")
 
     assert len(statements) > 20
     assert scans(engine, statements) == set()
