@@ -19,6 +19,7 @@ from faust.streams import Stream
 from faust.types import StreamT
 
 from pipeline.agents.acknowledge import Partition
+from pipeline.agents.apply import Rules
 from pipeline.agents.desk import Desk
 from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
@@ -92,7 +93,8 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     client = CloudStack(client_settings(region), clock=wiring.clock, on_call=wiring.on_call)
     resources = Resources(client)
     store = RegionStore(wiring.engine, region.name, wiring.clock)
-    worker = RegionWorker(Desk(resources, store, publisher, wiring.clock), region.lanes)
+    rules = Rules(region.mode, region.removals.limits())
+    worker = RegionWorker(Desk(resources, store, publisher, wiring.clock), region.lanes, rules)
     reached = asyncio.Event()
 
     def once_reached(take: Take) -> Take:

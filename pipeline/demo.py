@@ -259,6 +259,8 @@ def sandbox_settings(regions: list[SimulatedRegion], folder: Path) -> Settings:
                 "host": region.endpoint.removesuffix("/client/api"),
                 "api_key": region.service.apikey,
                 "secret_key": region.service.secretkey,
+                # The traffic removes more of a handful of entities in a minute than people do in a month.
+                "removals": {"per_hour": None, "share": None},
             }
             for region in regions
         ],

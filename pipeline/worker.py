@@ -66,6 +66,7 @@ def region_rows(settings: Settings) -> list[RegionRow]:
             user_name=region.user_name or "",
             password="",
             is_master=region.is_master,
+            mode=region.mode.value,
         )
         for region in settings.active
     ]

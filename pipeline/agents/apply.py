@@ -1,86 +1,90 @@
 """Applies a desired state to a region: read, plan, call, publish what came of it, settle the row.
 
-In: one desired state. Out: a settled (or parked) outbox row, and an observation of the result. Called by the
-region worker's lanes, one lane at a time for an entity. Whatever is cut off in the middle is done again: the
-read tells what is left to do. The result is published before the row is settled, so that a worker that dies
-in between says it twice rather than never.
+In: one desired state. Out: a settled (or parked, or held) outbox row, and an observation of the result.
+Called by the region worker's lanes, one lane at a time for an entity. Whatever is cut off in the middle is
+done again: the read tells what is left to do. The result is published before the row is settled, so that a
+worker that dies in between says it twice rather than never.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final, Literal
+from dataclasses import dataclass, field, replace
 
+from pipeline.agents import ending
 from pipeline.agents.calls import Caller
 from pipeline.agents.desk import Desk, Sighting
-from pipeline.cloudstack.client import CallRecord
-from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound
+from pipeline.agents.removal import Remover
 from pipeline.cloudstack.eventlog import History
+from pipeline.core.effect import Futile, again, difference
 from pipeline.core.entities import Fields, Kind, Snapshot
 from pipeline.core.errors import PermanentError, TemporaryError
+from pipeline.core.mode import Mode
 from pipeline.core.plan import LIFE, Plan, Target, as_made_here, plan
 from pipeline.core.records import Desired
-from pipeline.outbox.region import UNTOUCHED, CallRow, Context, Settlement
-
-TRIES: Final = 7
-"""What is refused may pass: a name becomes free (its owner's removal or renaming is on its way too), a change
-in the same moment is over. Tried this often over about a minute before the row is dead."""
-RETRY_FIRST_MS: Final = 500
-PARK_MS: Final = 10_000
-"""A parked row is woken by what it waits for; this is the fallback."""
-
-RESULTS: Final = {"delivered": "success", "superseded": "superseded", "dead": "refused", "pending": "waiting"}
+from pipeline.core.removal import Limits
+from pipeline.outbox.region import Context, Settlement
 
 log = logging.getLogger(__name__)
-
-State = Literal["delivered", "superseded", "dead", "pending", "trying"]
 
 
 class NoEffect(PermanentError):
     """The calls succeeded, and the region holds something else: somebody changed it in the same moment, which
     the next read tells, or the calls do nothing, and would be planned again and again."""
 
+    def __init__(self, futile: Futile) -> None:
+        super().__init__(futile.difference)
+        self.futile = futile
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What apply may do to its region, and when it asks before it removes."""
+
+    mode: Mode = Mode.APPLY
+    limits: Limits = field(default_factory=Limits)
+
 
 class Applier:
-    """Writes to one region."""
+    """Writes to one region, as far as its rules let it."""
 
-    def __init__(self, desk: Desk, caller: Caller) -> None:
+    def __init__(self, desk: Desk, caller: Caller, rules: Rules) -> None:
         self._desk = desk
         self._caller = caller
+        self._mode = rules.mode
+        self._remover = Remover(desk, caller, rules.limits)
 
     async def apply(self, desired: Desired, hinted_at: int | None) -> bool:
         """Settles the row; says whether the entity was read and told. `hinted_at`: when a change that is not
         read yet was made there (ms). Raises `TemporaryError`: nothing is settled, to be tried again."""
         context = await self._desk.context(desired)
+        if self._mode is Mode.PAUSED:
+            await self._desk.settle(ending.paused(desired, context, self._desk.clock()))
+            return False
         with self._desk.client.recording() as calls:
             try:
                 settlement, told = await self._attempt(desired, context, hinted_at)
+            except NoEffect as error:
+                futile = again(context.futile, error.futile)
+                settlement = ending.without_effect(desired, context, futile, self._desk.clock())
+                told = False
             except PermanentError as error:
-                settlement, told = self._refused(desired, context, error), False
+                settlement, told = ending.refused(desired, context, error, self._desk.clock()), False
             except TemporaryError as error:
                 if calls:
-                    await self._desk.settle(
-                        self._audited(self._settlement(desired, context, "trying", str(error)), calls)
-                    )
+                    trying = ending.ended(desired, context, "trying", str(error))
+                    await self._desk.settle(ending.audited(trying, calls, self._desk.clock()))
                 raise
-        await self._desk.settle(self._audited(settlement, calls))
+        await self._desk.settle(ending.audited(settlement, calls, self._desk.clock()))
         return told
 
     async def _attempt(
         self, desired: Desired, context: Context, hinted_at: int | None
     ) -> tuple[Settlement, bool]:
-        if context.newest > desired.version or context.applied_version > desired.version:
-            newest = max(context.newest, context.applied_version)
-            return self._settlement(desired, context, "superseded", f"by version {newest}"), False
-        blocker = await self._blocker(desired, context)
-        if blocker is not None:
-            if await self._is_over(desired, context):
-                return self._settlement(desired, context, "superseded", "removed since"), False
-            await self._tell_orphan(desired, context, Snapshot(desired.kind, context.local, None))
-            return self._parked(desired, context, blocker), False
+        over = await self._over(desired, context)
+        if over is not None:
+            return over, False
         actual = await self._desk.resources.read(desired.kind, context.local)
         if actual.protected:
             raise PermanentError(f"{desired.kind} {context.local} is never touched")
@@ -92,17 +96,56 @@ class Applier:
             changed_at = history.changed_at
             if history.made_by_us and changed_at is None:
                 planned = plan(as_made_here(target))
-        if not context.parent_present and _needs_parent(planned):
-            await self._tell_orphan(desired, context, actual)
-            return self._parked(desired, context, context.parent), False
+        stopped = await self._stopped(desired, context, actual, planned)
+        if stopped is not None:
+            return stopped, False
         carried = await self._caller.carry_out(target, planned, actual, desired)
         if carried.removed_at is not None:
             return await self._gone_since(desired, context, carried.removed_at), True
         after = carried.after
-        _check_effect(_in_local(desired.fields, context), after.fields, planned)  # before it is told
+        _check_effect(desired, context, after, planned)  # before it is told
         seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version)
         await self._desk.publish(after, seen, desired.uuid)
-        return self._result(desired, context, planned, after), True
+        return ending.delivered(desired, context, planned, after), True
+
+    async def _over(self, desired: Desired, context: Context) -> Settlement | None:
+        """How the row ends where nothing has to be read for that; None: it goes on."""
+        newest = max(context.newest, context.applied_version)
+        if newest > desired.version:
+            return ending.ended(desired, context, "superseded", f"by version {newest}")
+        if context.state in ("held", "dead"):  # told once more: it goes on when it is pending again
+            return ending.ended(desired, context, "trying")
+        blocker = None if self._mode is Mode.PLAN else await self._blocker(desired, context)
+        return None if blocker is None else await self._blocked(desired, context, blocker)
+
+    async def _stopped(
+        self, desired: Desired, context: Context, actual: Snapshot, planned: Plan
+    ) -> Settlement | None:
+        """How the row ends where the calls are not made now; None: they are."""
+        if self._mode is Mode.PLAN and planned.calls:
+            return ending.planned_only(desired, context, planned)
+        if not context.parent_present and _needs_parent(planned):
+            await self._tell_orphan(desired, context, actual)
+            return ending.parked(desired, context, context.parent, self._desk.clock())
+        if desired.fields is not None or not planned.calls:
+            return None
+        kept = await self._remover.ask(desired, context, actual)
+        if kept is None:
+            return None
+        return replace(ending.ended(desired, context, kept.state, kept.message), due_time=kept.due_time)
+
+    async def _blocked(self, desired: Desired, context: Context, blocker: str) -> Settlement:
+        if await self._is_over(desired, context):
+            return ending.ended(desired, context, "superseded", "removed since")
+        await self._tell_orphan(desired, context, Snapshot(desired.kind, context.local, None))
+        now = self._desk.clock()
+        if desired.fields is not None:
+            return ending.parked(desired, context, blocker, now)
+        stands = await asyncio.to_thread(self._desk.store.stands, blocker)
+        if stands.refused is not None:
+            words = f"it stays with {blocker}, whose removal was refused: {stands.refused}"
+            return ending.ended(desired, context, "dead", words)
+        return (ending.parked_with_held if stands.waits else ending.parked)(desired, context, blocker, now)
 
     async def _gone_since(self, desired: Desired, context: Context, removed_at: int) -> Settlement:
         """It was made, as a used UUID proves, and removed: the hub is told both, in this order."""
@@ -110,7 +153,7 @@ class Applier:
         await self._desk.publish(made, Sighting(removed_at, "apply", desired.version), desired.uuid)
         gone = Snapshot(desired.kind, context.local, None)
         await self._desk.publish(gone, Sighting(removed_at, "removed"), desired.uuid)
-        done = self._settlement(desired, context, "delivered", "created before, and removed there since")
+        done = ending.ended(desired, context, "delivered", "created before, and removed there since")
         return replace(done, present=False)
 
     async def _history(self, kind: Kind, local: str) -> History:
@@ -139,63 +182,13 @@ class Applier:
         if desired.fields is not None and context.parent_removed:
             await self._desk.publish(actual, Sighting(self._desk.clock(), "orphan"), desired.uuid)
 
-    def _result(self, desired: Desired, context: Context, planned: Plan, after: Snapshot) -> Settlement:
-        names = ", ".join(call.command for call in planned.calls) or "nothing to do"
-        left = f"; left alone: {', '.join(planned.left_alone)}" if planned.left_alone else ""
-        done = self._settlement(desired, context, "delivered", names + left)
-        if LIFE in planned.left_alone:
-            return replace(done, present=False)
-        return replace(
-            done,
-            local=after.uuid,
-            applied=_applied(desired.fields, planned),
-            present=after.present,
-            parent=None if desired.fields is None else desired.fields["parent"],
-        )
 
-    def _refused(self, desired: Desired, context: Context, error: PermanentError) -> Settlement:
-        may_pass = isinstance(error, NameTaken | NotEmpty | NotFound | NoEffect)
-        if not may_pass or context.attempts >= TRIES:
-            return self._settlement(desired, context, "dead", str(error))
-        pause = RETRY_FIRST_MS * 2**context.attempts
-        waiting = self._settlement(desired, context, "pending", str(error))
-        return replace(waiting, due_time=self._desk.clock() + pause)
-
-    def _parked(self, desired: Desired, context: Context, blocker: str) -> Settlement:
-        word = "after" if desired.fields is None else "for"
-        parked = self._settlement(desired, context, "pending", f"waits {word} {blocker}")
-        return replace(
-            parked,
-            waits_for=blocker,
-            due_time=self._desk.clock() + PARK_MS,
-            context_time=context.time,
-        )
-
-    def _settlement(self, desired: Desired, context: Context, state: State, message: str) -> Settlement:
-        return Settlement(
-            entity=desired.uuid,
-            kind=desired.kind,
-            version=desired.version,
-            state=state,
-            result=RESULTS.get(state, ""),
-            message=message,
-            local=context.local,
-            applied=UNTOUCHED,
-        )
-
-    def _audited(self, settlement: Settlement, calls: Sequence[CallRecord]) -> Settlement:
-        now = self._desk.clock()
-        rows = [CallRow(call.command, call.status, call.error, round(call.ms), now) for call in calls]
-        return replace(settlement, calls=tuple(rows))
-
-
-def _check_effect(wanted: Fields | None, got: Fields | None, planned: Plan) -> None:
+def _check_effect(desired: Desired, context: Context, after: Snapshot, planned: Plan) -> None:
     """Raises `NoEffect`."""
-    if LIFE not in planned.left_alone and (wanted is None) != (got is None):
-        raise NoEffect("the calls succeeded but had no effect")
-    for name, text in (wanted or {}).items():
-        if got is not None and got[name] != text and name not in planned.left_alone:
-            raise NoEffect(f"the calls succeeded but {name} is {got[name]!r}, not {text!r}")
+    wanted = _in_local(desired.fields, context)
+    left = "" if LIFE in planned.left_alone else difference(wanted, after.fields, planned.left_alone)
+    if left:
+        raise NoEffect(Futile(left, _in_canonical(after.fields, context)))
 
 
 def _needs_parent(planned: Plan) -> bool:
@@ -211,11 +204,12 @@ def _in_local(fields: dict[str, str] | None, context: Context) -> dict[str, str]
     return fields | {"parent": context.parents.get(fields["parent"], fields["parent"])}
 
 
-def _applied(fields: dict[str, str] | None, planned: Plan) -> dict[str, str] | None:
-    """What was left alone was not applied."""
+def _in_canonical(fields: Fields | None, context: Context) -> dict[str, str] | None:
+    """What was read, as the hub will know it."""
     if fields is None:
         return None
-    return {name: text for name, text in fields.items() if name not in planned.left_alone}
+    canonical = {local: uuid for uuid, local in context.parents.items()}
+    return {**fields, "parent": canonical.get(fields["parent"], fields["parent"])}
 
 
 def _target(desired: Desired, context: Context, actual: Snapshot) -> Target:

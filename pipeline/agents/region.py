@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline import wire
 from pipeline.agents.acknowledge import InOrder, Partition
-from pipeline.agents.apply import Applier
+from pipeline.agents.apply import Applier, Rules
 from pipeline.agents.calls import Caller
 from pipeline.agents.desk import Desk
 from pipeline.agents.guard import Guard
@@ -23,6 +23,7 @@ from pipeline.agents.intake import Taken
 from pipeline.agents.lanes import Lanes
 from pipeline.agents.observe import SWEPT, Observer
 from pipeline.core.events import Event, Unreadable, parse_event
+from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
 
 KEYS_PER_LANE: Final = 4
@@ -47,16 +48,19 @@ class Job:
 class RegionWorker:
     """The part of a region worker that knows no Faust."""
 
-    def __init__(self, desk: Desk, lanes: int) -> None:
+    def __init__(self, desk: Desk, lanes: int, rules: Rules | None = None) -> None:
+        rules = rules or Rules()
         self._desk = desk
+        self._mode = rules.mode
         self._in_order = InOrder()
         self.guard = Guard()
         self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
         self._observer = Observer(desk)
-        self._applier = Applier(desk, Caller(desk, self.lanes.exclusive))
+        self._applier = Applier(desk, Caller(desk, self.lanes.exclusive), rules)
 
     async def run(self) -> None:
         """Until cancelled, or until something unknown goes wrong, which it raises."""
+        await self.guard.patiently("rows of mode plan", self.take_up)
         self.lanes.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -64,6 +68,11 @@ class RegionWorker:
                 group.create_task(self._send_due_rows())
         finally:
             await self.lanes.stop()
+
+    async def take_up(self) -> None:
+        """What mode plan only worked out is carried out now, if this worker may."""
+        if self._mode is Mode.APPLY:
+            await asyncio.to_thread(self._desk.store.release_planned, self._desk.clock())
 
     async def take_event(self, taken: Taken) -> None:
         """A message of the region's events: what can't have changed anything is done with at once."""
@@ -112,7 +121,7 @@ class RegionWorker:
     async def _send_due_rows(self) -> None:
         """Rows that were parked, or whose publishing crashed, once more through Kafka."""
         while True:
-            if not (self.guard.waiting or self.lanes.full):
+            if self._mode is not Mode.PAUSED and not (self.guard.waiting or self.lanes.full):
                 await self.guard.patiently("due rows", partial(self._desk.send_due, DUE_ROWS))
             await self._settled_or_later()
 

@@ -61,7 +61,8 @@ def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     with opened(settings) as engine:
         from pipeline.outbox.audit import AuditStore
 
-        found = _standing(AuditStore(engine), [region.name for region in settings.regions], now_ms())
+        modes = {region.name: region.mode.value for region in settings.regions}
+        found = _standing(AuditStore(engine), modes, now_ms())
     if as_json:
         print_json(found)
         return
@@ -187,14 +188,15 @@ def _store(config: Path, region: str | None = None) -> Iterator[AuditStore]:
         yield AuditStore(engine)
 
 
-def _standing(store: AuditStore, configured: list[str], now: int) -> dict[str, Any]:
+def _standing(store: AuditStore, modes: dict[str, str], now: int) -> dict[str, Any]:
     counts, oldest, totals = store.counts(), store.oldest_open(), store.totals()
     marked = store.marked()
-    names = [*configured, *sorted(set(counts) - set(configured))]
+    names = [*modes, *sorted(set(counts) - set(modes))]
     return {
         "regions": [
             {
                 "region": name,
+                "mode": modes.get(name),
                 **{state: counts.get(name, {}).get(state, 0) for state in STATES},
                 "oldest_open_ms": now - oldest[name] if name in oldest else None,
             }
@@ -213,6 +215,9 @@ def _print_rest(found: dict[str, Any]) -> None:
     print(f"entities: {held}")
     print(f"conflicts: {found['conflicts']}")
     print(f"dead letters: {found['dead_letters']}")
+    for row in found["regions"]:
+        if row["mode"] not in (None, "apply"):
+            print(f"mode of {row['region']}: {row['mode']}")
     print(f"stuck: {len(found['marked'])}")
     if found["marked"]:
         print()

@@ -78,7 +78,7 @@ def _words(kind: str, context: Mapping[str, Any], value: object) -> str | None:
         return f"is {shown}, but {_BOUNDS[kind](context)}: change it"
     if kind in _PARSED:
         return f"{shown} {_PARSED[kind]}"
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         return f"{shown} is not known: write {_choices(context['expected'])}"
     return None
 

@@ -13,6 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from pipeline.core.mode import Mode
+from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
+
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -44,6 +47,32 @@ class Bus(Part):
         return url
 
 
+class RemovalLosses(Part):
+    """So much of each may a removal take along without a person being asked."""
+
+    vms: int = Field(default=0, ge=0)
+    volumes: int = Field(default=0, ge=0)
+    networks: int = Field(default=0, ge=0)
+    projects: int = Field(default=0, ge=0)
+
+
+class Removals(Part):
+    """What becomes of removals in a region, and how many go unasked. `per_hour` and `share`: None is no
+    limit."""
+
+    policy: Policy = Policy.PROPAGATE
+    per_hour: int | None = Field(default=500, ge=0)
+    share: float | None = Field(default=0.1, ge=0, le=1)
+    losses: RemovalLosses = RemovalLosses()
+    quarantine_hours: float = Field(default=72, gt=0, le=24 * 366)
+
+    def limits(self) -> Limits:
+        """As the core decides by them."""
+        losses = Losses(**self.losses.model_dump())
+        quarantine_ms = round(self.quarantine_hours * HOUR_MS)
+        return Limits(self.policy, self.per_hour, self.share, losses, quarantine_ms)
+
+
 class Region(Part):
     """One CloudStack installation. Log-in: `api_key` and `secret_key`, or `user_name`, `password` and
     `domain`."""
@@ -64,6 +93,8 @@ class Region(Part):
     job_timeout_s: Seconds = 600.0
     tls_ca: Path | None = None
     post: bool = True
+    mode: Mode = Mode.APPLY
+    removals: Removals = Removals()
     bus: Bus = Bus()
 
     @property

@@ -14,7 +14,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Engine, func, select, update
 
 from pipeline.core.entities import Kind
+from pipeline.outbox import futile
 from pipeline.outbox.engine import reading, writing
+from pipeline.outbox.holding import ask_again
 from pipeline.outbox.mappings import OPEN
 from pipeline.outbox.schema import attempt, conflict, dead_letter, entity, outbox, region, watermark
 from pipeline.outbox.settle import CallRow
@@ -215,10 +217,16 @@ class AuditStore:
             return [RegionRow(**row) for row in connection.execute(active).mappings()]
 
     def _retry(self, which: ColumnElement[bool], now: int) -> int:
-        statement = (
-            update(outbox)
-            .where(which, outbox.c.state == "dead")
-            .values(state="pending", due_time=now, waits_for=None, processed_time=None)
-        )
+        """From the beginning: what calls without effect, or a person's refusal, stopped is tried anew."""
+        dead = select(outbox.c.id).where(which, outbox.c.state == "dead").with_for_update()
         with writing(self._engine) as connection:
-            return connection.execute(statement).rowcount
+            ids = list(connection.execute(dead).scalars())
+            futile.forget(connection, ids)
+            ask_again(connection, ids, now)
+            for chunk in chunks(ids):
+                connection.execute(
+                    update(outbox)
+                    .where(outbox.c.id.in_(chunk))
+                    .values(state="pending", due_time=now, waits_for=None, processed_time=None)
+                )
+        return len(ids)

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, func, select
 
 from pipeline import wire
+from pipeline.core.effect import Futile
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Desired, Record
+from pipeline.core.removal import NOTHING_STANDS, Standing
+from pipeline.outbox import futile, holds
 from pipeline.outbox.mappings import rows_by_canonical
 from pipeline.outbox.schema import applied, entity, outbox
 from pipeline.outbox.statements import chunks, rows_by_key
@@ -32,6 +35,8 @@ class Context:
     `parent_name`: for users, the account's name here. `parent_domain_local`: for users the account's domain
     here, otherwise `parent_local`. `parents`: canonical → local UUID of every parent that the desired
     state, `known` and `applied` name.
+
+    `standing`: of a removal, what the ledger of holds says; `futile`: what the row's last calls left undone.
     """
 
     time: int
@@ -50,6 +55,8 @@ class Context:
     parent_name: str
     parent_domain_local: str
     parents: dict[str, str]
+    standing: Standing = NOTHING_STANDS
+    futile: Futile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,8 @@ class _Batch:
     applied: dict[str, tuple[int, dict[str, str] | None]]
     mappings: dict[str, RowMapping]
     parents: dict[str, _Parent]
+    standings: dict[int, Standing]
+    futile: dict[int, Futile]
 
     def local(self, uuid: str) -> str:
         row = self.mappings.get(uuid)
@@ -95,14 +104,20 @@ def read_contexts(connection: Connection, region: str, wanted: Sequence[Desired]
     parents = _read_parents(connection, named - {ROOT}, accounts)
     domains = {one.record.parent for one in parents.values() if one.record is not None}
     missing = (named | domains) - set(mappings) - {ROOT}
+    rows = _read_rows(connection, region, wanted)
+    removals = {(one.uuid, one.version) for one in wanted if one.fields is None}
     batch = _Batch(
         region=region,
         time=now,
-        rows=_read_rows(connection, region, wanted),
+        rows=rows,
         newest=_read_newest(connection, region, entities),
         applied=last,
         mappings=mappings | _read_mappings(connection, region, missing),
         parents=parents,
+        standings=holds.read_standings(
+            connection, [row["id"] for key, row in rows.items() if key in removals]
+        ),
+        futile=futile.read(connection, [row["id"] for row in rows.values() if row["attempts"]]),
     )
     return [_context(batch, one) for one in wanted]
 
@@ -130,6 +145,8 @@ def _context(batch: _Batch, wanted: Desired) -> Context:
         parent_name=name,
         parent_domain_local=batch.local(domain),
         parents={uuid: batch.local(uuid) for uuid in (*_named(wanted, fields), parent)},
+        standing=NOTHING_STANDS if row is None else batch.standings.get(row["id"], NOTHING_STANDS),
+        futile=None if row is None else batch.futile.get(row["id"]),
     )
 
 

@@ -17,7 +17,7 @@ from pipeline import wire
 from pipeline.core import topics
 from pipeline.core.entities import Kind
 from pipeline.core.records import Conflict, Desired, Record, Stamp
-from pipeline.outbox import adoption
+from pipeline.outbox import adoption, futile
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
 from pipeline.outbox.mappings import (
@@ -181,8 +181,9 @@ class HubStore:
             return []
         with writing(self._engine) as connection:
             _write_entities(connection, changes, now)
-            seen = [change.mapping for change in changes if change.mapping is not None]
+            seen = [change.mapping for change in changes if change.mapping]
             wake(connection, write_mappings(connection, seen, now) | _ended(changes), now)
+            futile.revive(connection, [(one.record, one.mapping) for one in changes if one.mapping], now)
             _write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
             return _write_outbox(connection, [one for change in changes for one in change.desired], now)
 

@@ -14,9 +14,11 @@ from sqlalchemy import Connection, Engine, select, update
 from pipeline import wire
 from pipeline.core.entities import Kind
 from pipeline.core.records import Desired, Founder
+from pipeline.core.removal import Decision, Limits
 from pipeline.outbox.confirmed import read_confirmed
 from pipeline.outbox.contexts import Context, read_contexts
 from pipeline.outbox.engine import reading, writing
+from pipeline.outbox.holds import Pending, Stands, decide_all, read_stands
 from pipeline.outbox.hub import REPUBLISH_AFTER_MS
 from pipeline.outbox.mappings import (
     OPEN,
@@ -27,7 +29,7 @@ from pipeline.outbox.mappings import (
 )
 from pipeline.outbox.records import read_founder
 from pipeline.outbox.schema import applied, entity, outbox, rmap
-from pipeline.outbox.settle import UNTOUCHED, CallRow, Settlement, Untouched, settle
+from pipeline.outbox.settle import PLANNED, UNTOUCHED, CallRow, Settlement, Untouched, settle
 from pipeline.outbox.statements import chunks, upsert
 
 __all__ = ["UNTOUCHED", "CallRow", "Context", "RegionStore", "Settlement", "Untouched"]
@@ -73,6 +75,25 @@ class RegionStore:
             if wanted.kind is Kind.ACCOUNT:
                 query = query.join(entity, entity.c.uuid == rmap.c.source).where(entity.c.present.is_(True))
             return connection.execute(query).scalar_one_or_none()
+
+    def stands(self, uuid: str) -> Stands:
+        """How the removal of something that is in the way (canonical UUID) stands here."""
+        with reading(self._engine) as connection:
+            return read_stands(connection, self._region, uuid)
+
+    def decide(self, pending: Sequence[Pending], limits: Limits) -> list[Decision]:
+        """One decision for each removal, in their order; what is let through, held or quarantined is written
+        down in the same transaction."""
+        with writing(self._engine) as connection:
+            return decide_all(connection, self._region, pending, limits, self._clock())
+
+    def release_planned(self, now: int) -> int:
+        """What mode plan held is due again. Returns how many rows."""
+        planned = (outbox.c.region == self._region, outbox.c.state == "held", outbox.c.result == PLANNED)
+        with writing(self._engine) as connection:
+            return connection.execute(
+                update(outbox).where(*planned).values(state="pending", due_time=now)
+            ).rowcount
 
     def founder(self, account: str) -> Founder | None:
         """The oldest present user of the account: the one to create it with here."""

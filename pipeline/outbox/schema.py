@@ -188,6 +188,31 @@ hold: Final = Table(
     Column("decided_time", BigInteger()),
     Column("decision", _word()),
     Column("note", Text()),
+    Column("until", BigInteger()),  # quarantined until then; null: never was
+    Column("state_before", _word()),  # the state that it had before the quarantine
+    **_OPTIONS,
+)
+
+removal: Final = Table(
+    "removal",
+    metadata,
+    Column("outbox_id", BigInteger(), primary_key=True, autoincrement=False),
+    Column("region", _uuid(), nullable=False),
+    Column("time", BigInteger(), nullable=False),  # when it was let through
+    Index("ix_removal_window", "region", "time"),
+    **_OPTIONS,
+)
+
+futile: Final = Table(
+    "futile",
+    metadata,
+    Column("outbox_id", BigInteger(), primary_key=True, autoincrement=False),
+    Column("entity", _uuid(), nullable=False),
+    Column("region", _uuid(), nullable=False),
+    Column("difference", Text(), nullable=False),
+    Column("seen", _body(), nullable=False),  # the fields after the calls as JSON, `null` for absent
+    Column("times", Integer(), nullable=False),
+    Index("ix_futile_entity", "entity", "region"),
     **_OPTIONS,
 )
 

@@ -14,13 +14,17 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import Connection, case, func, insert, select, update
 
 from pipeline import wire
+from pipeline.core.effect import Futile
 from pipeline.core.entities import Kind
+from pipeline.outbox import futile as futile_calls
 from pipeline.outbox.mappings import OPEN, Key, Mapping, rows_by_canonical, wake, write_mappings
 from pipeline.outbox.schema import MESSAGE_MAX, RESULT_MAX, applied, attempt, entity, outbox
 from pipeline.outbox.statements import chunks, cut, rows_by_key, upsert
 
 PARK_MS: Final = 60_000
 """A row that was parked without saying until when is looked at again after this."""
+PLANNED: Final = "planned"
+"""The result of a row that is held because its region is in mode plan."""
 
 
 class Untouched(Enum):
@@ -47,17 +51,18 @@ class CallRow:
 class Settlement:
     """How applying one desired state ended.
 
-    `state`: `trying` leaves the row as it is and only keeps the calls; `pending` means parked: to be looked
-    at again at `due_time`, or when `waits_for` (canonical) was applied. `context_time` is the `Context.time`
-    of the decision to park, so that no wake between the two is missed. `applied`: the fields now held
-    (canonical UUIDs, None = removed), or UNTOUCHED. `present`: whether the region holds the entity now, under
-    the UUID `local` and below `parent` (canonical); None: not known.
+    `state`: `trying` leaves the row as it is and only keeps the calls; `held`: until a person, or a restart
+    in another mode, lets it go on; `pending` means parked: to be looked at again at `due_time`, or when
+    `waits_for` (canonical) was applied. `context_time` is the `Context.time` of the decision to park, so that
+    no wake between the two is missed. `applied`: the fields now held (canonical UUIDs, None = removed), or
+    UNTOUCHED. `present`: whether the region holds the entity now, under the UUID `local` and below `parent`
+    (canonical); None: not known. `futile`: what the calls left undone.
     """
 
     entity: str
     kind: Kind
     version: int
-    state: Literal["delivered", "superseded", "dead", "pending", "trying"]
+    state: Literal["delivered", "superseded", "held", "dead", "pending", "trying"]
     result: str
     local: str
     message: str = ""
@@ -68,6 +73,7 @@ class Settlement:
     due_time: int | None = None
     context_time: int | None = None
     calls: tuple[CallRow, ...] = ()
+    futile: Futile | None = None
 
 
 class _Row(NamedTuple):
@@ -91,12 +97,14 @@ def settle(connection: Connection, region: str, settlements: Sequence[Settlement
     rows = _lock_rows(connection, region, settlements)
     ended = _ended(rows, settlements)
     _write_ends(connection, rows, ended, now)
+    _supersede_held(connection, region, ended, now)
     _write_calls(connection, rows, settlements)
+    _write_futile(connection, region, rows, ended)
     _write_applied(connection, region, settlements, now)
     changed = _write_presence(connection, region, settlements, now)
     _write_marks(connection, region, ended)
-    delivered = {(one.entity, region) for one in settlements if one.state == "delivered"}
-    wake(connection, changed | delivered, now)
+    over = {(one.entity, region) for one in settlements if one.state in ("delivered", "dead")}
+    wake(connection, changed | over, now)  # what waits for a removal that was refused stays too
     _wake_missed(connection, region, rows, ended, now)
 
 
@@ -141,12 +149,42 @@ def _write_ends(
             "message": cut(end.message, MESSAGE_MAX),
             "waits_for": end.waits_for,
             "attempts": outbox.c.attempts + end.tried,
-            "processed_time": None if end.state == "pending" else now,
+            "processed_time": None if end.state in ("pending", "held") else now,
         }
         if end.due_time is not None:
             values["due_time"] = end.due_time
         for chunk in chunks(ids):
             connection.execute(update(outbox).where(outbox.c.id.in_(chunk)).values(values))
+
+
+def _supersede_held(connection: Connection, region: str, ended: Iterable[Settlement], now: int) -> None:
+    """What a newer desired state has replaced waits for nobody any more."""
+    newest: dict[str, int] = {}
+    for one in ended:
+        if one.state in ("delivered", "held") and one.version > 1:
+            newest[one.entity] = max(one.version, newest.get(one.entity, 0))
+    old: list[int] = []
+    for chunk in chunks(sorted(newest)):
+        # Not by the state's own index: SQLite would go through all that is held in the region.
+        held = case((outbox.c.state == "held", 1), else_=0) == 1
+        query = select(outbox.c.id, outbox.c.entity, outbox.c.version).where(
+            outbox.c.region == region, outbox.c.entity.in_(chunk), held
+        )
+        old += [id_ for id_, uuid, version in connection.execute(query) if version < newest[uuid]]
+    for ids in chunks(old):
+        values = {"state": "superseded", "result": "superseded", "processed_time": now}
+        connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(values))
+
+
+def _write_futile(
+    connection: Connection, region: str, rows: dict[tuple[str, int], _Row], ended: Iterable[Settlement]
+) -> None:
+    left = [(rows[one.entity, one.version].id, one.entity, one.futile) for one in ended if one.futile]
+    if left:
+        futile_calls.write(connection, region, left)
+    # Only what was tried more than once can have a line there.
+    done = [rows[one.entity, one.version].id for one in ended if one.state == "delivered" and one.calls]
+    futile_calls.forget(connection, done)
 
 
 def _write_calls(

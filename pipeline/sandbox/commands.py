@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pipeline.sandbox import (
     account_states,
     accounts,
+    belongings,
     directory,
     domains,
     event_commands,
@@ -77,8 +78,8 @@ COMMANDS: dict[str, Callable[[Call], Answer]] = {
     "listManagementServers": system_commands.list_management_servers,
     "listHosts": system_commands.nothing,
     "listZones": system_commands.nothing,
-    "listVirtualMachines": system_commands.nothing,
-    "listVolumes": system_commands.nothing,
-    "listNetworks": system_commands.nothing,
+    "listVirtualMachines": belongings.list_virtual_machines,
+    "listVolumes": belongings.list_volumes,
+    "listNetworks": belongings.list_networks,
     "listWebhooks": system_commands.nothing,
 }

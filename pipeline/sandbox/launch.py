@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 
+from pipeline.sandbox.belongings import give
 from pipeline.sandbox.bus import RabbitPublisher
 from pipeline.sandbox.dump import Dump
 from pipeline.sandbox.faults import Faults
@@ -80,6 +81,10 @@ class SimulatedRegion:
     def load(self, domains: int, accounts: int, users: int) -> None:
         """Fills the region at once, without events."""
         self.region.load(domains, accounts, users)
+
+    def give(self, account: str, **belongings: int) -> None:
+        """The account (its UUID) owns so many `vms`, `volumes`, `networks` from now on."""
+        give(self.region.world, account, belongings)
 
     async def stop(self) -> None:
         """The region goes down, its state stays."""

@@ -127,6 +127,7 @@ class Account:
     apikeyaccess: bool | None = None
     limits: dict[int, int] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
+    belongings: dict[str, int] = field(default_factory=dict)
 
     @property
     def root_admin(self) -> bool:

@@ -260,6 +260,6 @@ def list_apis(call: Call) -> Answer:
 
 
 def nothing(call: Call) -> Answer:
-    """What the sandbox has none of: hosts, machines, volumes, networks."""
+    """What the sandbox has none of: hosts, zones, webhooks."""
     listing.page(call)
     return {}

@@ -18,6 +18,7 @@ from typing import Any, cast
 from sqlalchemy import Engine
 
 from pipeline import wire
+from pipeline.agents.apply import Rules
 from pipeline.agents.desk import Desk
 from pipeline.agents.intake import Taken
 from pipeline.agents.merge import Merger, Seen
@@ -84,9 +85,15 @@ class Rig:
     _offsets: count[int] = field(default_factory=count)
     _running: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
+    def begin(self, rules: Rules | None = None) -> None:
         """A fresh worker over the same store and region."""
-        self.begin_with(RegionWorker(self.desk, 4))
+        self.begin_with(RegionWorker(self.desk, 4, rules))
+
+    async def restart(self, rules: Rules | None = None) -> None:
+        """The worker ends, and a fresh one starts as in earnest, under these rules."""
+        await self.end()
+        self.begin(rules)
+        await self.worker.take_up()
 
     def begin_with(self, worker: RegionWorker) -> None:
         self.worker = worker

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.agents.apply import TRIES
+from pipeline.core.effect import TRIES_WITHOUT_EFFECT
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Observation
 from pipeline.outbox.schema import applied, entity, rmap
@@ -301,5 +301,5 @@ async def test_calls_without_effect_end_in_a_dead_row(rig: Rig) -> None:
     while (held := rig.outbox(wanted))["state"] == "pending":
         rig.clock.now = held["due_time"]
         await rig.send_due()
-    assert (held["state"], held["attempts"]) == ("dead", TRIES + 1)
-    assert held["message"] == "the calls succeeded but name is 'before', not 'after'"
+    assert (held["state"], held["attempts"]) == ("dead", TRIES_WITHOUT_EFFECT)
+    assert held["message"] == "no progress: after 3 tries name is 'before', not 'after'"

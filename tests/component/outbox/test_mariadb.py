@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.outbox.audit_contract import AuditContract
+from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.untold_contract import UntoldContract
@@ -21,6 +22,10 @@ class TestRegion(RegionContract):
 
 
 class TestAudit(AuditContract):
+    pass
+
+
+class TestHolds(HoldsContract):
     pass
 
 

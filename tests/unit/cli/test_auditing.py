@@ -241,3 +241,12 @@ def test_a_broker_that_went_without_a_word_is_one_sentence(
     assert ended.code == 1
     assert ended.err == "region-sync: Kafka did not take it: Local: Message timed out (at 127.0.0.1:1)\n"
     assert json.loads(region_sync("status", "--json", "-c", config).out)["regions"]
+
+
+@pytest.mark.usefixtures("ids")
+def test_status_says_which_regions_are_not_written_to(region_sync: Call, config: str) -> None:
+    path = Path(config)
+    path.write_text(path.read_text().replace("{name: tokyo,", "{name: tokyo, mode: paused,"))
+    assert "mode of tokyo: paused" in region_sync("status", "-c", config).out.splitlines()
+    modes = [one["mode"] for one in region_sync("status", "--json", "-c", config).json()["regions"]]
+    assert modes == ["apply", "paused"]

@@ -47,6 +47,8 @@ def test_all_commands_are_there() -> None:
         "outbox list",
         "outbox show",
         "outbox retry",
+        "holds approve",
+        "holds refuse",
         "sync",
         "replay",
         "sandbox",

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from pipeline.core.entities import Kind
+from pipeline.core.removal import Asked, Limits, Losses, Policy
 from pipeline.outbox.engine import reading
+from pipeline.outbox.holds import Pending
 from pipeline.outbox.hub import Change, HubStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import metadata
@@ -84,8 +86,13 @@ def test_a_region_reads_by_index(engine: Engine, statements: Statements) -> None
         ],
         NOW,
     )
+    region.settle([settled(account, "held", version=2), settled(users[2], version=2)], NOW)
     for one in (account, users[0]):
         region.blocker(replace(desired(one), fields=None))
+        region.stands(one.uuid)
+    [removal] = region.contexts([replace(desired(account), fields=None)])
+    asked = Asked(Kind.ACCOUNT, "enabled", Losses(vms=1), removal.standing)
+    region.decide([Pending(removal.outbox_id or 0, "a1", asked)], Limits(Policy.QUARANTINE))
     taken = region.due(NOW + 100_000, 10)
     region.republished([id_ for id_, _, _ in taken], NOW + 100_000, NOW)
     region.canonical(["u0", "u1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.outbox.audit_contract import AuditContract
+from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.untold_contract import UntoldContract
@@ -17,6 +18,10 @@ class TestRegion(RegionContract):
 
 
 class TestAudit(AuditContract):
+    pass
+
+
+class TestHolds(HoldsContract):
     pass
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.core.mode import Mode
+from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
 from pipeline.settings import ALL, HUB, Environment, Role, Settings, SettingsError, load
 
 ROOT = Path(__file__).parents[3]
@@ -443,3 +445,33 @@ def test_a_bare_worker_takes_its_place_from_the_environment(
         Environment().settings()
     monkeypatch.setenv("KEY_OF_BERLIN", "k")
     assert Environment().settings().region("berlin").api_key is not None
+
+
+def test_removals_are_limited_unless_the_settings_say_otherwise() -> None:
+    region = parse({"regions": [BERLIN]}).region("berlin")
+    assert region.mode is Mode.APPLY
+    assert region.removals.limits() == Limits(Policy.PROPAGATE, 500, 0.1, Losses(), 72 * HOUR_MS)
+
+
+def test_a_region_s_mode_and_its_limits() -> None:
+    removals = {"policy": "quarantine", "per_hour": None, "share": None, "losses": {"vms": 3}}
+    region = parse(regions(mode="plan", removals=removals | {"quarantine_hours": 0.5})).region("berlin")
+    assert region.mode is Mode.PLAN
+    assert region.removals.limits() == Limits(Policy.QUARANTINE, None, None, Losses(vms=3), HOUR_MS // 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mode": "off"}, "regions[berlin].mode: 'off' is not known: write apply or plan or paused"),
+        (
+            {"removals": {"policy": "ask"}},
+            "regions[berlin].removals.policy: 'ask' is not known: write propagate or quarantine or hold",
+        ),
+        ({"removals": {"share": 10}}, "regions[berlin].removals.share: is '10', but must be at most 1"),
+        ({"removals": {"losses": {"vms": -1}}}, "regions[berlin].removals.losses.vms: is '-1', but must be"),
+        ({"removals": {"per_day": 1}}, "regions[berlin].removals.per_day: is not a known key"),
+    ],
+)
+def test_wrong_limits(changes: dict[str, Any], words: str) -> None:
+    assert words in refused(regions(**changes))
