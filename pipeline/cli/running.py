@@ -42,6 +42,17 @@ def demo(
     rate: Annotated[
         float, typer.Option("--rate", min=0, metavar="R", help="Changes a second; 0: as fast as they go.")
     ] = 20.0,
+    lose_events: Annotated[
+        float,
+        typer.Option(
+            "--lose-events",
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Give the regions buses that lose this share of their events.",
+            show_default="event logs, which lose none",
+        ),
+    ] = 0.0,
     log_level: OwnLevel = Level.WARNING,
 ) -> None:
     """Show it: simulated regions, changes in all of them, and whether they end equal.
@@ -53,7 +64,13 @@ def demo(
     from pipeline.demo import demo as show
 
     options = DemoOptions(
-        regions=regions, changes=changes, exit=exit_after, json=as_json, seed=seed, rate=rate
+        regions=regions,
+        changes=changes,
+        exit=exit_after,
+        json=as_json,
+        seed=seed,
+        rate=rate,
+        lose_events=lose_events,
     )
     raise typer.Exit(show(options))
 

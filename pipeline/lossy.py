@@ -1,0 +1,103 @@
+"""A bridge of a simulated region whose bus loses events, without a RabbitMQ: for the demonstration.
+
+In: a simulated region, whose fault switches say what its bus loses. Out: what is left, into Kafka by the same
+relay as of every bridge; and how much of what mattered was lost. Called by `pipeline.demo`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from bridges.kafka import KafkaSink
+from bridges.relay import Counters, Relay
+from bridges.sieve import Hint, judge
+from pipeline.core.entities import Kind
+from pipeline.core.events import Unreadable, parse_event
+from pipeline.sandbox.launch import SimulatedRegion
+
+POLL_EVERY_S: Final = 0.02
+UNDER_WAY: Final = 5_000
+DRAIN_POLLS: Final = 500
+SOURCE: Final = "amqp"
+_KINDS: Final = frozenset(Kind)
+
+
+class LossyBridge:
+    """Hears the region from `connect` on. One use only."""
+
+    def __init__(self, region: SimulatedRegion) -> None:
+        self._region = region
+        self._stop = asyncio.Event()
+        self._sink: KafkaSink | None = None
+        self._raised = 0
+        self._heard = 0
+
+    @property
+    def lost(self) -> int:
+        """Events that somebody's change raised, and that the bus did not tell."""
+        return self._raised - self._heard
+
+    def connect(self, brokers: str, options: Mapping[str, str]) -> None:
+        """Where Kafka is."""
+        sink = KafkaSink(brokers, options, UNDER_WAY)
+        relay = Relay(self._region.name, SOURCE, sink, Counters(), lambda: time.time_ns() // 1_000_000)
+
+        def raised(key: str, text: str) -> None:
+            self._raised += _is_bound(key) and self._matters(key, text)
+
+        def heard(key: str, text: str) -> None:
+            if _is_bound(key) and not self._stop.is_set():
+                self._heard += self._matters(key, text)
+                relay.take(key, text.encode(), _nothing)
+
+        self._sink = sink
+        self._region.region.log.listeners.append(raised)
+        self._region.region.publish_to(heard)
+
+    async def start(self) -> None:
+        """Nothing is left to be done: a bus without a broker is there at once."""
+
+    async def wait(self) -> None:
+        """Until stopped. Raises `BrokenSink`."""
+        while not self._stop.is_set():
+            self._poll()
+            await asyncio.sleep(POLL_EVERY_S)
+
+    async def stop(self) -> None:
+        """Hear nothing new, let what is under way arrive, end."""
+        self._stop.set()
+        for _ in range(DRAIN_POLLS):
+            if not self._poll():
+                break
+            await asyncio.sleep(POLL_EVERY_S)
+        if self._sink is not None:
+            self._sink.close()
+
+    def _poll(self) -> int:
+        if self._sink is None:
+            return 0
+        self._sink.poll()
+        return self._sink.waiting
+
+    def _matters(self, key: str, text: str) -> bool:
+        """As the relay sees it, and not the sync's own doing."""
+        body = text.encode()
+        try:
+            return (
+                isinstance(judge(key, body), Hint) and parse_event(body).actor != self._region.service.userid
+            )
+        except Unreadable:
+            return False
+
+
+def _is_bound(key: str) -> bool:
+    """What the bindings of a bridge's queue let through (`bridges.topology`)."""
+    words = key.split(".")
+    return len(words) == 5 and words[1] == "ActionEvent" and words[3] in _KINDS
+
+
+def _nothing() -> None:
+    """This bus keeps nothing, and so needs no acknowledgement."""
