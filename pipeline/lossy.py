@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -32,13 +33,17 @@ class LossyBridge:
         self._region = region
         self._stop = asyncio.Event()
         self._sink: KafkaSink | None = None
-        self._raised = 0
-        self._heard = 0
+        self._unheard: Counter[tuple[str, str]] = Counter()
 
     @property
     def lost(self) -> int:
-        """Events that somebody's change raised, and that the bus did not tell."""
-        return self._raised - self._heard
+        """Events that somebody's change raised, and that the bus did not tell (yet)."""
+        return self._unheard.total()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that Kafka has not reported yet."""
+        return self._sink.waiting if self._sink is not None else 0
 
     def connect(self, brokers: str, options: Mapping[str, str]) -> None:
         """Where Kafka is."""
@@ -46,11 +51,15 @@ class LossyBridge:
         relay = Relay(self._region.name, SOURCE, sink, Counters(), lambda: time.time_ns() // 1_000_000)
 
         def raised(key: str, text: str) -> None:
-            self._raised += _is_bound(key) and self._matters(key, text)
+            if _is_bound(key) and self._matters(key, text):
+                self._unheard[key, text] += 1
 
         def heard(key: str, text: str) -> None:
             if _is_bound(key) and not self._stop.is_set():
-                self._heard += self._matters(key, text)
+                if self._unheard[key, text] > 1:
+                    self._unheard[key, text] -= 1
+                else:  # it may be told twice
+                    del self._unheard[key, text]
                 relay.take(key, text.encode(), _nothing)
 
         self._sink = sink
@@ -70,17 +79,16 @@ class LossyBridge:
         """Hear nothing new, let what is under way arrive, end."""
         self._stop.set()
         for _ in range(DRAIN_POLLS):
-            if not self._poll():
+            self._poll()
+            if not self.waiting:
                 break
             await asyncio.sleep(POLL_EVERY_S)
         if self._sink is not None:
             self._sink.close()
 
-    def _poll(self) -> int:
-        if self._sink is None:
-            return 0
-        self._sink.poll()
-        return self._sink.waiting
+    def _poll(self) -> None:
+        if self._sink is not None:
+            self._sink.poll()
 
     def _matters(self, key: str, text: str) -> bool:
         """As the relay sees it, and not the sync's own doing."""

@@ -163,24 +163,26 @@ class Matcher:
 
 
 class Silence:
-    """Tells a bus that says nothing at all from one that loses some: the log moves, the bus does not."""
+    """Tells a bus that says nothing at all from one that loses some: the log moves, the bus does not. All
+    times are the region's own, of events, in milliseconds."""
 
     def __init__(self, since: int | None = None) -> None:
         """`since`: when it fell silent, as far as an earlier process knew."""
         self.since = since
         self._lost: list[int] = []
-        self._heard_at = 0
+        self._spoke = 0
 
-    def heard(self, now: int) -> None:
-        """The bus said something, whatever it was, at this time. What it said before it fell silent is
-        known."""
-        if self.since is None or now > self.since:
-            self.since, self._lost, self._heard_at = None, [], max(now, self._heard_at)
+    def heard(self, time: int) -> None:
+        """The bus told something, whatever it was, that happened then."""
+        self._spoke = max(self._spoke, time)
+        self._lost = [one for one in self._lost if one > self._spoke]
+        if self.since is not None and time > self.since:
+            self.since = None
 
-    def lost(self, one: Lost) -> None:
-        """A row was lost. One that we saw before the bus spoke last says nothing about it now."""
-        if one.seen_at <= self._heard_at or self.since is not None:
+    def lost(self, time: int) -> None:
+        """It did not tell what happened then. That it told something later says that it is not silent."""
+        if time <= self._spoke or self.since is not None:
             return
-        self._lost.append(one.row.trace.time)
+        self._lost.append(time)
         if len(self._lost) >= SILENT_AFTER:
-            self.since = self._lost[0]
+            self.since, self._lost = min(self._lost), []

@@ -17,6 +17,8 @@ from pipeline.core.errors import TemporaryError
 TIMEOUT_S: Final = 10.0
 BATCH: Final = 5_000
 BATCH_WAIT_S: Final = 0.2
+QUEUED_KB: Final = 8_192
+"""What librdkafka fetches ahead."""
 STALLED_AFTER: Final = 100
 """So many reads without a message, though the topic is said to hold more: Kafka is in trouble."""
 _OURS: Final = "region-sync.gap-fill"
@@ -25,11 +27,10 @@ _OURS: Final = "region-sync.gap-fill"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One message of the topic, and when it was handed to Kafka (milliseconds)."""
+    """One message of the topic."""
 
     value: bytes
     headers: Mapping[str, bytes]
-    time: int
 
 
 class TopicReader:
@@ -41,22 +42,24 @@ class TopicReader:
         self._next: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._stalled = 0
-        self._consumer = Consumer(
-            {
-                **options,
-                "bootstrap.servers": brokers,
-                "group.id": _OURS,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "log_level": "2",
-            }
-        )
+        chosen = {
+            **options,
+            "bootstrap.servers": brokers,
+            "group.id": _OURS,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "queued.max.messages.kbytes": QUEUED_KB,
+            "log_level": "2",
+        }
+        self._consumer = Consumer(chosen)
+        # One connection answers in turn: a question would wait until the broker's wait for messages is over.
+        self._asking = Consumer(chosen)
 
     def start(self, since: int | None) -> None:
         """From the first message that Kafka got at `since` (milliseconds) or later; None: from the first it
         has."""
         try:
-            listed = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
+            listed = self._asking.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
             for number in listed.partitions:
                 low, end = self._bounds(number)
                 self._next[number] = low if since is None else self._offset(number, since, end)
@@ -90,6 +93,7 @@ class TopicReader:
 
     def close(self) -> None:
         self._consumer.close()
+        self._asking.close()
 
     def _told(self, message: Message) -> Told:
         error = message.error()
@@ -98,17 +102,15 @@ class TopicReader:
         self._next[message.partition() or 0] = (message.offset() or 0) + 1
         pairs = dict(message.headers() or [])
         headers = {name: value for name, value in pairs.items() if isinstance(value, bytes)}
-        return Told(message.value() or b"", headers, message.timestamp()[1])
+        return Told(message.value() or b"", headers)
 
     def _bounds(self, number: int) -> tuple[int, int]:
-        low, end = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, number), timeout=TIMEOUT_S
-        )
+        low, end = self._asking.get_watermark_offsets(TopicPartition(self._topic, number), timeout=TIMEOUT_S)
         return int(low), int(end)
 
     def _offset(self, number: int, since: int, end: int) -> int:
         wanted = [TopicPartition(self._topic, number, max(since, 0))]
-        found = self._consumer.offsets_for_times(wanted, timeout=TIMEOUT_S)[0].offset
+        found = self._asking.offsets_for_times(wanted, timeout=TIMEOUT_S)[0].offset
         return end if found < 0 else int(found)
 
 

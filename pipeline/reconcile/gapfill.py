@@ -27,7 +27,7 @@ from pipeline.agents.publish import Message
 from pipeline.core import topics
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.core.events import Unreadable, parse_event
-from pipeline.core.gap import Logged, Lost, Matcher, Own, Silence, trace
+from pipeline.core.gap import ROWS_MAX, Logged, Lost, Matcher, Own, Silence, trace
 from pipeline.core.retry import Backoff
 from pipeline.outbox.gaps import GapRow
 from pipeline.reconcile.bus import Told
@@ -93,6 +93,7 @@ class FillSettings:
     grace_s: float
     began: int
     forgets: bool = False
+    rows_max: int = ROWS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class GapFill:
         began = self._settings.began + self._means.skew()
         for one in state.unfilled:
             if one.row.trace.time >= began:  # of what was before, a Kafka that forgets has nothing
-                state.silence.lost(one)
+                state.silence.lost(one.row.trace.time)
         await self._fill(state)
         await self._report_silence(state)
         reached = state.judged_up_to()
@@ -194,7 +195,7 @@ class GapFill:
         earlier = None if self._settings.forgets else since - means.skew() - BUS_EARLIER_MS
         await asyncio.to_thread(means.bus.start, earlier)
         log.info("%s: filling the gaps of its bus", self._settings.region)
-        matcher = Matcher(int(self._settings.grace_s * 1000))
+        matcher = Matcher(int(self._settings.grace_s * 1000), self._settings.rows_max)
         position, silent = Position(since, OVERLAP_MS), kept.silent_since
         return _State(position, matcher, Silence(silent), horizon, since, silent)
 
@@ -244,13 +245,12 @@ class GapFill:
     def _hear(self, state: _State, told: Told) -> None:
         source = told.headers.get(topics.HEADER_SOURCE)
         row_id = told.headers.get(topics.HEADER_ROW)
-        if source in BUS:
-            state.silence.heard(told.time)
         try:
             event = parse_event(told.value)
         except Unreadable:
             return
         if source in BUS:
+            state.silence.heard(event.time)
             heard = trace(event, self._means.own)
             if heard is not None:
                 state.matcher.heard(heard)

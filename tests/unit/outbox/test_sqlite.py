@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.outbox.audit_contract import AuditContract
+from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.untold_contract import UntoldContract
@@ -21,4 +22,12 @@ class TestAudit(AuditContract):
 
 
 class TestUntold(UntoldContract):
+    pass
+
+
+class TestGaps(GapsContract):
+    pass
+
+
+class TestLease(LeaseContract):
     pass
