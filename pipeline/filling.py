@@ -67,8 +67,8 @@ async def fill_gaps(settings: Settings, region: Region, parts: Filling) -> None:
 async def _fill(settings: Settings, region: Region, parts: Filling) -> None:
     wires, client, known = parts.wires, parts.resources.client, parts.resources
     store = GapStore(wires.engine, region.name, wires.clock)
-    options = settings.kafka_options
-    bus = await asyncio.to_thread(TopicReader, wires.brokers, options, topics.events(region.name))
+    topic = topics.events(region.name)
+    bus = await asyncio.to_thread(TopicReader, wires.brokers, wires.kafka_options, topic)
     try:
         async with _mark(settings, region, wires, store) as mark:
             means = Means(

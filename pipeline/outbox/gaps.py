@@ -73,6 +73,11 @@ class GapStore:
         earliest = case((gap.c.scan_needed_since < since, gap.c.scan_needed_since), else_=since)
         self._update(scan_needed_since=earliest)
 
+    def scanned(self, began: int) -> None:
+        """A full scan that began then is through: what was needed by then is needed no more."""
+        needed = case((gap.c.scan_needed_since <= began, None), else_=gap.c.scan_needed_since)
+        self._update(scan_needed_since=needed)
+
     def _update(self, **values: Any) -> None:
         with writing(self._engine) as connection:
             insert_new(connection, gap, [{"region": self._region, "lost": 0, "filled": 0}])
