@@ -23,29 +23,22 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pipeline.app import Wiring
 from pipeline.cloudstack.client import CallRecord
 from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
-from pipeline.lossy import LossyBridge
+from pipeline.lossy import BUS, LossyBridge, connected
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.gaps import gaps
 from pipeline.progress import Progress
-from pipeline.run import AnyBridge, MakeBridge, Running, pipeline
+from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
-from pipeline.settings import ALL, Region, Settings
+from pipeline.settings import ALL, Settings
 
 SETTLE_LIMIT_S: Final = 300.0
 QUIET_S: Final = 15.0
 """Regions that differ though nothing has moved for so long will not become equal by themselves."""
 LOOK_EVERY_S: Final = 0.5
-BUS: Final = {
-    "source": "amqp",
-    "url": "amqp://simulated",  # never called: `LossyBridge` hears the region inside this process
-    "gap_fill_interval_s": 0.5,
-    "gap_fill_grace_s": 2,  # nothing is between that bus and Kafka
-}
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +143,7 @@ async def _demo(options: DemoOptions) -> int:
                 one.faults.lost_ratio = options.lose_events
             settings = sandbox_settings(regions, Path(folder), BUS if buses else {})
             tally = Tally()
-            async with pipeline(settings, tally.count, _connected(buses) if buses else None) as running:
+            async with pipeline(settings, tally.count, connected(buses) if buses else None) as running:
                 progress = Progress(running.wiring.brokers, {})
                 # What raises no event at all is for a scan to find, not for a stream.
                 traffic = Traffic(regions, options.seed, TrafficOptions(silent=False))
@@ -277,15 +270,6 @@ def _print(verdict: Verdict, options: DemoOptions, console: Console) -> None:
     )
     if options.lose_events:
         console.print(f"The buses lost {verdict.events_lost} events; {verdict.events_filled} were filled in.")
-
-
-def _connected(buses: Mapping[str, LossyBridge]) -> MakeBridge:
-    def connected(region: Region, wiring: Wiring) -> AnyBridge:
-        bus = buses[region.name]
-        bus.connect(wiring.brokers, wiring.kafka_options)
-        return bus
-
-    return connected
 
 
 def sandbox_settings(

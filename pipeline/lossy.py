@@ -15,14 +15,24 @@ from typing import Final
 from bridges.kafka import KafkaSink
 from bridges.relay import Counters, Relay
 from bridges.sieve import Hint, judge
+from pipeline.app import Wiring
 from pipeline.core.entities import Kind
 from pipeline.core.events import Unreadable, parse_event
+from pipeline.run import AnyBridge, MakeBridge
 from pipeline.sandbox.launch import SimulatedRegion
+from pipeline.settings import Region
 
 POLL_EVERY_S: Final = 0.02
 UNDER_WAY: Final = 5_000
 DRAIN_POLLS: Final = 500
 SOURCE: Final = "amqp"
+BUS: Final[Mapping[str, object]] = {
+    "source": "amqp",
+    "url": "amqp://simulated",  # never called: `LossyBridge` hears the region inside this process
+    "gap_fill_interval_s": 0.5,
+    "gap_fill_grace_s": 2,  # nothing is between that bus and Kafka
+}
+"""What the settings say of such a bus."""
 _KINDS: Final = frozenset(Kind)
 
 
@@ -99,6 +109,17 @@ class LossyBridge:
             )
         except Unreadable:
             return False
+
+
+def connected(buses: Mapping[str, LossyBridge]) -> MakeBridge:
+    """What connects each region's bridge to the running pipeline, by the region's name."""
+
+    def connect(region: Region, wiring: Wiring) -> AnyBridge:
+        bus = buses[region.name]
+        bus.connect(wiring.brokers, wiring.kafka_options)
+        return bus
+
+    return connect
 
 
 def _is_bound(key: str) -> bool:
