@@ -6,8 +6,10 @@ Its consumer belongs to no group and commits nothing, so it takes nothing away f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -35,13 +37,19 @@ class Told:
 
 class TopicReader:
     """Reads one topic. Not for the event loop: every method waits for the network. Raises
-    `TemporaryError`."""
+    `TemporaryError`.
+
+    Who waits for a method may be cancelled, and its thread goes on: `close` lets that end first, since
+    librdkafka does not bear to be closed under a call.
+    """
 
     def __init__(self, brokers: str, options: Mapping[str, str], topic: str) -> None:
         self._topic = topic
         self._next: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._stalled = 0
+        self._calling = Lock()
+        self._closed = False
         chosen = {
             **options,
             "bootstrap.servers": brokers,
@@ -58,47 +66,50 @@ class TopicReader:
     def start(self, since: int | None) -> None:
         """From the first message that Kafka got at `since` (milliseconds) or later; None: from the first it
         has."""
-        try:
+        with self._call():
             listed = self._asking.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
             for number in listed.partitions:
                 low, end = self._bounds(number)
                 self._next[number] = low if since is None else self._offset(number, since, end)
             self._consumer.assign([TopicPartition(self._topic, *place) for place in self._next.items()])
-        except KafkaException as error:
-            raise _translated(error) from error
 
     def mark_end(self) -> None:
         """`batch` reads up to here."""
-        try:
+        with self._call():
             for number, here in self._next.items():
                 low, self._ends[number] = self._bounds(number)
                 self._next[number] = max(here, low)  # what Kafka has dropped does not come any more
-        except KafkaException as error:
-            raise _translated(error) from error
 
     def batch(self) -> list[Told]:
         """Some of the messages before the marked end, and perhaps after it; empty: all of them were given."""
         found: list[Told] = []
         while not found and any(self._next[number] < end for number, end in self._ends.items()):
-            try:
+            with self._call():
                 messages = self._consumer.consume(BATCH, timeout=BATCH_WAIT_S)
-            except KafkaException as error:
-                raise _translated(error) from error
-            self._stalled = 0 if messages else self._stalled + 1
+            found = [self._told(one) for one in messages if one.error() is None]
+            self._stalled = 0 if found else self._stalled + 1
             if self._stalled >= STALLED_AFTER:
                 self._stalled = 0
                 raise TemporaryError(f"Kafka: {self._topic} cannot be read to its end")
-            found = [self._told(one) for one in messages]
         return found
 
     def close(self) -> None:
-        self._consumer.close()
-        self._asking.close()
+        with self._calling:
+            self._closed = True
+            self._consumer.close()
+            self._asking.close()
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        with self._calling:
+            if self._closed:
+                raise TemporaryError(f"Kafka: {self._topic} is read no more")
+            try:
+                yield
+            except KafkaException as error:
+                raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
 
     def _told(self, message: Message) -> Told:
-        error = message.error()
-        if error is not None:
-            raise TemporaryError(f"Kafka: {error.str()}")
         self._next[message.partition() or 0] = (message.offset() or 0) + 1
         pairs = dict(message.headers() or [])
         headers = {name: value for name, value in pairs.items() if isinstance(value, bytes)}
@@ -112,7 +123,3 @@ class TopicReader:
         wanted = [TopicPartition(self._topic, number, max(since, 0))]
         found = self._asking.offsets_for_times(wanted, timeout=TIMEOUT_S)[0].offset
         return end if found < 0 else int(found)
-
-
-def _translated(error: KafkaException) -> TemporaryError:
-    return TemporaryError(f"Kafka: {error.args[0].str()}")

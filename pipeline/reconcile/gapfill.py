@@ -33,8 +33,10 @@ from pipeline.outbox.gaps import GapRow
 from pipeline.reconcile.bus import Told
 
 SOURCE: Final = "gap-fill"
-BUS: Final = frozenset({b"amqp"})
-"""The sources whose messages came over the bus."""
+BUS: Final = b"amqp"
+"""The source of what came over the bus."""
+TOLD: Final = frozenset({BUS, b"eventlog"})
+"""Sources of what need not be told again: a region may have had its event log as the source for a while."""
 
 OVERLAP_MS: Final = 30_000
 """How far behind the newest row each read begins: a row may appear after newer ones."""
@@ -249,8 +251,9 @@ class GapFill:
             event = parse_event(told.value)
         except Unreadable:
             return
-        if source in BUS:
+        if source == BUS:
             state.silence.heard(event.time)
+        if source in TOLD:
             heard = trace(event, self._means.own)
             if heard is not None:
                 state.matcher.heard(heard)

@@ -8,6 +8,10 @@ from collections import Counter
 
 import pytest
 
+from bridges.rows import message
+from pipeline.agents.publish import Message
+from pipeline.cloudstack.eventlog import read_events
+from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
 from pipeline.core.events import parse_event
 from pipeline.core.gap import SILENT_AFTER
@@ -237,3 +241,16 @@ async def speaks(rig: Rig, gap_fill: GapFill, since: int) -> None:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> int:
     return sum("its bus says nothing" in one.getMessage() for one in caplog.records)
+
+
+async def test_what_the_event_log_as_the_source_told_is_not_told_again(rig: Rig) -> None:
+    gap_fill = rig.gap_fill()
+    await gap_fill.cycle()
+    await lose(rig)
+    made = await rig.api.domain("d")
+    (row,) = [one async for one in read_events(rig.client, 0) if one.get("resourceid") == made]
+    key, body = message(row)
+    headers = {"source": "eventlog", "routing-key": key}
+    await rig.publisher.publish([Message(topics.events("r1"), made.encode(), body, headers)])
+    await rig.after_the_grace(gap_fill)
+    assert await rig.told() == []
