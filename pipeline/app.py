@@ -30,6 +30,7 @@ from pipeline.agents.region import RegionWorker
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
+from pipeline.filling import Filling, fill_gaps
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
@@ -95,7 +96,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     store = RegionStore(wiring.engine, region.name, wiring.clock)
     rules = Rules(region.mode, region.removals.limits())
     worker = RegionWorker(Desk(resources, store, publisher, wiring.clock), region.lanes, rules)
-    reached = asyncio.Event()
+    reached, began = asyncio.Event(), wiring.clock()
 
     def once_reached(take: Take) -> Take:
         async def waits(one: Taken) -> None:
@@ -112,7 +113,12 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
         try:
             await worker.guard.patiently(f"region {region.name}", resources.start)
             reached.set()
-            await worker.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(worker.run())
+                if region.bus.source == "amqp":  # an event log as the source has no gaps
+                    group.create_task(
+                        fill_gaps(settings, region, Filling(resources, publisher, began, wiring))
+                    )
         finally:
             await client.aclose()
             publisher.close()

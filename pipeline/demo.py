@@ -13,8 +13,10 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from rich.console import Console
@@ -24,7 +26,9 @@ from rich.table import Table
 from pipeline.cloudstack.client import CallRecord
 from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
+from pipeline.lossy import BUS, LossyBridge, connected
 from pipeline.outbox.audit import AuditStore
+from pipeline.outbox.gaps import gaps
 from pipeline.progress import Progress
 from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
@@ -42,7 +46,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
     """`changes`: how many, None for as many as come until a signal. `rate`: attempts a second, 0 for as fast
-    as they go. `exit`: end after the verdict rather than stay up to be looked at."""
+    as they go. `exit`: end after the verdict rather than stay up to be looked at. `lose_events`: the share of
+    events that the regions' buses lose; 0 for event logs instead of buses."""
 
     regions: int = 3
     changes: int | None = None
@@ -50,6 +55,7 @@ class DemoOptions:
     json: bool = False
     seed: int = 1
     rate: float = 20.0
+    lose_events: float = 0.0
 
 
 @dataclass(slots=True)
@@ -67,7 +73,8 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """How it ended. `lost`: entities that one region holds otherwise than another; `unfinished`: desired
-    states neither delivered nor replaced by newer ones."""
+    states neither delivered nor replaced by newer ones. `events_lost`: events that mattered and that a bus
+    lost; `events_filled`: those that were told in its place."""
 
     converged: bool
     lost: int
@@ -81,6 +88,8 @@ class Verdict:
     writes: int
     entities: int
     seconds: float
+    events_lost: int
+    events_filled: int
 
 
 @dataclass(slots=True)
@@ -93,12 +102,17 @@ class _Stage:
     progress: Progress
     tally: Tally
     began: float
+    buses: dict[str, LossyBridge]
     lag: dict[str, int] = field(default_factory=dict)
 
     def states(self) -> dict[str, Counter[str]]:
         """Outbox rows by region and state."""
         found = AuditStore(self.running.wiring.engine).counts()
         return {region: Counter(states) for region, states in found.items()}
+
+    def filled(self) -> int:
+        """Events that the gap fills told in a bus's place."""
+        return sum(row.filled for row in gaps(self.running.wiring.engine).values())
 
     def measure_lag(self) -> None:
         """Messages that nobody has finished with, by region; the hub's under its own name."""
@@ -124,13 +138,16 @@ async def _demo(options: DemoOptions) -> int:
     console = Console(stderr=options.json)
     with tempfile.TemporaryDirectory(prefix="region-sync-demo-") as folder:
         async with simulated_regions(options.regions, seed=options.seed) as regions:
-            settings = sandbox_settings(regions, Path(folder))
+            buses = {one.name: LossyBridge(one) for one in regions} if options.lose_events else {}
+            for one in regions:
+                one.faults.lost_ratio = options.lose_events
+            settings = sandbox_settings(regions, Path(folder), BUS if buses else {})
             tally = Tally()
-            async with pipeline(settings, tally.count) as running:
+            async with pipeline(settings, tally.count, connected(buses) if buses else None) as running:
                 progress = Progress(running.wiring.brokers, {})
                 # What raises no event at all is for a scan to find, not for a stream.
                 traffic = Traffic(regions, options.seed, TrafficOptions(silent=False))
-                stage = _Stage(list(regions), traffic, running, progress, tally, time.monotonic())
+                stage = _Stage(list(regions), traffic, running, progress, tally, time.monotonic(), buses)
                 verdict = await _play(stage, options, stop, console)
                 _print(verdict, options, console)
                 if not (options.exit or stop.is_set()):
@@ -165,9 +182,11 @@ async def _settle(stage: _Stage) -> Verdict:
     while True:
         await asyncio.to_thread(stage.measure_lag)
         verdict = _verdict(stage)
-        idle = not verdict.unfinished and not any(stage.lag.values())
+        told = verdict.events_filled >= verdict.events_lost
+        idle = told and not verdict.unfinished and not any(stage.lag.values())
         now = time.monotonic()
-        signature = f"{stage.lag} {stage.states()} {stage.tally}"
+        # The gap fill reads for ever: its reads are no movement.
+        signature = f"{stage.lag} {stage.states()} {stage.tally.writes} {verdict.events_filled}"
         if signature != last:
             moved, last = now, signature
         if (idle and verdict.converged) or now - moved > QUIET_S or now > deadline:
@@ -193,6 +212,8 @@ def _verdict(stage: _Stage) -> Verdict:
         writes=stage.tally.writes,
         entities=sum(map(len, dumps[0].values())),
         seconds=round(time.monotonic() - stage.began, 1),
+        events_lost=sum(bus.lost for bus in stage.buses.values()),
+        events_filled=stage.filled(),
     )
 
 
@@ -247,10 +268,15 @@ def _print(verdict: Verdict, options: DemoOptions, console: Console) -> None:
         f"{verdict.deliveries} deliveries by {verdict.reads} reads and {verdict.writes} writes, "
         f"{verdict.failed} failed, in {verdict.seconds} s."
     )
+    if options.lose_events:
+        console.print(f"The buses lost {verdict.events_lost} events; {verdict.events_filled} were filled in.")
 
 
-def sandbox_settings(regions: list[SimulatedRegion], folder: Path) -> Settings:
-    """Settings for an embedded pipeline between simulated regions, its database in `folder`."""
+def sandbox_settings(
+    regions: list[SimulatedRegion], folder: Path, bus: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
+    """Settings for an embedded pipeline between simulated regions, its database in `folder`; `bus` is
+    what they say of each region's bus."""
     tree: dict[str, Any] = {
         "database": f"sqlite:///{folder}/region-sync.db",
         "regions": [
@@ -261,6 +287,7 @@ def sandbox_settings(regions: list[SimulatedRegion], folder: Path) -> Settings:
                 "secret_key": region.service.secretkey,
                 # The traffic removes more of a handful of entities in a minute than people do in a month.
                 "removals": {"per_hour": None, "share": None},
+                "bus": dict(bus),
             }
             for region in regions
         ],

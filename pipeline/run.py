@@ -13,7 +13,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 import faust
 
@@ -42,6 +42,19 @@ QUIET: Final = {"log_level": "2"}
 log = logging.getLogger(__name__)
 
 
+class AnyBridge(Protocol):
+    """What `bridges.bridge.Bridge` is to us; the demonstration has one of its own."""
+
+    async def start(self) -> None: ...
+
+    async def wait(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+MakeBridge = Callable[[Region, Wiring], AnyBridge]
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The pipeline while it runs."""
@@ -49,7 +62,7 @@ class Running:
     settings: Settings
     wiring: Wiring
     apps: tuple[faust.App, ...]
-    bridges: tuple[Bridge, ...]
+    bridges: tuple[AnyBridge, ...]
     bridging: tuple[asyncio.Task[None], ...]
 
     @property
@@ -65,16 +78,20 @@ def run(settings: Settings) -> int:
 
 @asynccontextmanager
 async def pipeline(
-    settings: Settings, on_call: Callable[[CallRecord], None] | None = None
+    settings: Settings,
+    on_call: Callable[[CallRecord], None] | None = None,
+    make_bridge: MakeBridge | None = None,
 ) -> AsyncIterator[Running]:
-    """The whole pipeline, running. Raises `TemporaryError` when Kafka or the database can't be reached."""
+    """The whole pipeline, running, with bridges as the settings say or as `make_bridge` makes them. Raises
+    `TemporaryError` when Kafka or the database can't be reached."""
     with _wired(settings) as wired:
         wiring = replace(wired, on_call=on_call)
         apps = [hub_app(settings, wiring)]
         apps += [region_app(settings, region, wiring) for region in settings.active]
         progress = Progress(wiring.brokers, wiring.kafka_options)
         marks = {region.name: _watermark(settings, region, wiring, progress) for region in settings.active}
-        bridges = [_bridge(settings, region, wiring, marks[region.name]) for region in settings.active]
+        make = make_bridge or (lambda region, wiring: _bridge(settings, region, wiring, marks[region.name]))
+        bridges = [make(region, wiring) for region in settings.active]
         following = [
             asyncio.create_task(mark.follow()) for mark in marks.values() if isinstance(mark, MergedWatermark)
         ]

@@ -22,6 +22,7 @@ from pipeline.cli.output import lasted, moment, print_json, print_table
 if TYPE_CHECKING:
     from pipeline.outbox.audit import AuditStore, OutboxDetail, OutboxRow
     from pipeline.outbox.engine import Engine
+    from pipeline.outbox.gaps import GapRow
     from pipeline.settings import Settings
 
 STATES: Final = tuple(str(state) for state in State)
@@ -54,15 +55,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show how it stands: per region what waits and what failed, stuck entities, conflicts."""
+    """Show how it stands: per region what waits and what failed, stuck entities, conflicts, lost events."""
     from pipeline.settings import HUB, load
 
     settings = load(config, HUB)
     with opened(settings) as engine:
         from pipeline.outbox.audit import AuditStore
+        from pipeline.outbox.gaps import gaps
 
         modes = {region.name: region.mode.value for region in settings.regions}
-        found = _standing(AuditStore(engine), modes, now_ms())
+        found = _standing(AuditStore(engine), gaps(engine), modes, now_ms())
     if as_json:
         print_json(found)
         return
@@ -188,7 +190,7 @@ def _store(config: Path, region: str | None = None) -> Iterator[AuditStore]:
         yield AuditStore(engine)
 
 
-def _standing(store: AuditStore, modes: dict[str, str], now: int) -> dict[str, Any]:
+def _standing(store: AuditStore, lossy: dict[str, GapRow], modes: dict[str, str], now: int) -> dict[str, Any]:
     counts, oldest, totals = store.counts(), store.oldest_open(), store.totals()
     marked = store.marked()
     names = [*modes, *sorted(set(counts) - set(modes))]
@@ -199,6 +201,7 @@ def _standing(store: AuditStore, modes: dict[str, str], now: int) -> dict[str, A
                 "mode": modes.get(name),
                 **{state: counts.get(name, {}).get(state, 0) for state in STATES},
                 "oldest_open_ms": now - oldest[name] if name in oldest else None,
+                **_bus(lossy.get(name)),
             }
             for name in names
         ],
@@ -207,6 +210,29 @@ def _standing(store: AuditStore, modes: dict[str, str], now: int) -> dict[str, A
         "dead_letters": totals.dead_letters,
         "marked": [asdict(one) for one in marked],
     }
+
+
+def _bus(row: GapRow | None) -> dict[str, int | None]:
+    """What the region's bus lost; nothing of it is known of a region whose source is its event log."""
+    return {
+        "events_lost": row.lost if row else 0,
+        "events_filled": row.filled if row else 0,
+        "last_lost_time": row.last_lost_time if row else None,
+        "silent_since": row.silent_since if row else None,
+        "scan_needed_since": row.scan_needed_since if row else None,
+    }
+
+
+def _print_buses(regions: list[dict[str, Any]]) -> None:
+    lost, filled = (sum(row[name] for row in regions) for name in ("events_lost", "events_filled"))
+    print(f"events lost by buses: {lost}, of them found and told: {filled}")
+    for row in regions:
+        if row["silent_since"] is not None:
+            since = moment(row["silent_since"])
+            print(f"{row['region']}: its event log moves and its bus says nothing, since {since}")
+        if row["scan_needed_since"] is not None:
+            since = moment(row["scan_needed_since"])
+            print(f"{row['region']}: what changed since {since} may be told nowhere: a full scan is needed")
 
 
 def _print_rest(found: dict[str, Any]) -> None:
@@ -218,6 +244,7 @@ def _print_rest(found: dict[str, Any]) -> None:
     for row in found["regions"]:
         if row["mode"] not in (None, "apply"):
             print(f"mode of {row['region']}: {row['mode']}")
+    _print_buses(found["regions"])
     print(f"stuck: {len(found['marked'])}")
     if found["marked"]:
         print()

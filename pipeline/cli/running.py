@@ -14,6 +14,17 @@ from pipeline.cli.options import DEFAULT_CONFIG, Config, Level, LogLevel, OwnLev
 
 Regions = Annotated[int, typer.Option("--regions", min=1, max=50, metavar="N", help="How many regions.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same UUIDs, keys and changes.")]
+LoseEvents = Annotated[
+    float,
+    typer.Option(
+        "--lose-events",
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Give the regions buses that lose this share of their events.",
+        show_default="event logs, which lose none",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +53,7 @@ def demo(
     rate: Annotated[
         float, typer.Option("--rate", min=0, metavar="R", help="Changes a second; 0: as fast as they go.")
     ] = 20.0,
+    lose_events: LoseEvents = 0.0,
     log_level: OwnLevel = Level.WARNING,
 ) -> None:
     """Show it: simulated regions, changes in all of them, and whether they end equal.
@@ -53,7 +65,13 @@ def demo(
     from pipeline.demo import demo as show
 
     options = DemoOptions(
-        regions=regions, changes=changes, exit=exit_after, json=as_json, seed=seed, rate=rate
+        regions=regions,
+        changes=changes,
+        exit=exit_after,
+        json=as_json,
+        seed=seed,
+        rate=rate,
+        lose_events=lose_events,
     )
     raise typer.Exit(show(options))
 

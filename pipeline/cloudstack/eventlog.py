@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from pipeline.cloudstack.client import PAGE, CloudStack
 from pipeline.core.entities import Kind
+from pipeline.core.errors import PermanentError
 from pipeline.core.events import COMPLETED, KNOWN, Unreadable, parse_time
 
 SETTLED_MS: Final = 2_000
@@ -23,6 +24,10 @@ from the far end without the pages moving."""
 
 OF_ENTITY: Final = 50
 """How many of an entity's newest events are looked through."""
+
+HORIZON_DAYS: Final = 15
+"""CloudStack's default for `event.purge.delay`, for a region that does not tell its own."""
+_DAY_MS: Final = 86_400_000
 
 _KINDS: Final = frozenset(Kind)
 
@@ -66,6 +71,20 @@ class History:
     changed_at: int | None = None
     made_by_us: bool = False
     removed_at: int | None = None
+
+
+async def read_horizon(client: CloudStack) -> int | None:
+    """How long the log keeps a row, in milliseconds; None: for ever. Raises the errors of errors.py."""
+    try:
+        inner = await client.call("listConfigurations", {"name": "event.purge.delay"})
+    except PermanentError:  # the role may lack the command: it is not among those that the sync needs
+        return HORIZON_DAYS * _DAY_MS
+    values = [
+        one.get("value") for one in inner.get("configuration") or [] if one.get("name") == "event.purge.delay"
+    ]
+    told = str(values[0]) if values else ""
+    days = int(told) if told.isdecimal() else HORIZON_DAYS
+    return days * _DAY_MS or None
 
 
 async def read_history(client: CloudStack, kind: Kind, uuid: str, own: tuple[str, str]) -> History:

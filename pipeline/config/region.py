@@ -30,7 +30,8 @@ class Part(BaseModel):
 
 class Bus(Part):
     """Where a region's changes are heard: its own event log (read by the API every `poll_interval_s`),
-    or AMQP."""
+    or AMQP; what that loses is found in the event log every `gap_fill_interval_s`, once it is
+    `gap_fill_grace_s` late."""
 
     source: Literal["eventlog", "amqp"] = "eventlog"
     url: SecretStr | None = None
@@ -38,6 +39,8 @@ class Bus(Part):
     queue: str | None = Field(default=None, min_length=1, max_length=255)
     prefetch: int = Field(default=5000, ge=1, le=65_535)
     poll_interval_s: Seconds = 1.0
+    gap_fill_interval_s: Seconds = 3.0
+    gap_fill_grace_s: Seconds = 60.0
 
     @field_validator("url")
     @classmethod

@@ -14,6 +14,8 @@ HEADER_ROUTING_KEY: Final = "routing-key"
 HEADER_ARRIVED: Final = "arrived-ms"
 HEADER_REASON: Final = "reason"
 HEADER_SOURCE: Final = "source"
+HEADER_ROW: Final = "row"
+"""The id of the event log's row that a message of the gap fill stands for."""
 
 
 def events(region: str) -> str:

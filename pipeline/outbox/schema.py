@@ -240,3 +240,24 @@ watermark: Final = Table(
     Column("time", BigInteger(), nullable=False),
     **_OPTIONS,
 )
+
+gap: Final = Table(
+    "gap",
+    metadata,
+    Column("region", _uuid(), primary_key=True),
+    Column("lost", BigInteger(), nullable=False),
+    Column("filled", BigInteger(), nullable=False),
+    Column("last_lost_time", BigInteger()),
+    Column("silent_since", BigInteger()),
+    Column("scan_needed_since", BigInteger()),
+    **_OPTIONS,
+)
+
+lease: Final = Table(
+    "lease",
+    metadata,
+    Column("name", String(NAME_MAX), primary_key=True),
+    Column("owner", _uuid(), nullable=False),
+    Column("until_time", BigInteger(), nullable=False),
+    **_OPTIONS,
+)

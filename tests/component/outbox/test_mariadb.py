@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.outbox.audit_contract import AuditContract
+from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
@@ -30,4 +31,12 @@ class TestHolds(HoldsContract):
 
 
 class TestUntold(UntoldContract):
+    pass
+
+
+class TestGaps(GapsContract):
+    pass
+
+
+class TestLease(LeaseContract):
     pass

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from pipeline.core.entities import Kind
 from pipeline.outbox.audit import CallRow
 from pipeline.outbox.engine import migrate, open_database, writing
+from pipeline.outbox.gaps import GapStore
 from pipeline.outbox.hub import Change, HubStore
 from pipeline.outbox.lookup import Tables, find, tables
 from pipeline.outbox.region import RegionStore
@@ -100,6 +101,24 @@ def test_status_as_json(region_sync: Call, config: str) -> None:
     assert found["entities"] == {"Domain": 1, "Account": 1}
     assert (found["conflicts"], found["dead_letters"]) == (0, 0)
     assert [(one["uuid"], one["name"]) for one in found["marked"]] == [("d-1", "emea")]
+
+
+@pytest.mark.usefixtures("ids")
+def test_status_tells_what_the_buses_lost(region_sync: Call, config: str, engine: Engine) -> None:
+    berlin = GapStore(engine, "berlin", Clock())
+    berlin.count(3, NOW)
+    berlin.silent(NOW)
+    berlin.need_scan(NOW)
+    row, other = region_sync("status", "--json", "-c", config).json()["regions"]
+    assert (row["events_lost"], row["events_filled"], row["last_lost_time"]) == (3, 3, NOW)
+    assert (row["silent_since"], row["scan_needed_since"]) == (NOW, NOW)
+    assert (other["events_lost"], other["silent_since"], other["scan_needed_since"]) == (0, None, None)
+    said = region_sync("status", "-c", config).out
+    assert "events lost by buses: 3, of them found and told: 3" in said
+    assert "berlin: its event log moves and its bus says nothing, since 20" in said
+    assert "may be told nowhere: a full scan is needed" in said
+    berlin.silent(None)
+    assert "says nothing" not in region_sync("status", "-c", config).out
 
 
 @pytest.mark.usefixtures("ids")
