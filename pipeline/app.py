@@ -26,13 +26,18 @@ from pipeline.agents.intake import Taken, taken
 from pipeline.agents.merge import Merger
 from pipeline.agents.publish import Publisher
 from pipeline.agents.region import RegionWorker
+from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
+from pipeline.outbox.scans import ScanStore
 from pipeline.reach import client_settings
+from pipeline.reconcile.asking import Asking
+from pipeline.reconcile.periodic import scan_periodically
+from pipeline.reconcile.scan import Scanner
 from pipeline.settings import Region, Settings
 
 COMMIT_EVERY_S: Final = 0.5
@@ -110,13 +115,25 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
         try:
             await worker.guard.patiently(f"region {region.name}", resources.start)
             reached.set()
-            await worker.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(worker.run())
+                if region.full_scan_interval:
+                    group.create_task(_scan(resources, publisher, region, wiring))
         finally:
             await client.aclose()
             publisher.close()
 
     _run(app, work)
     return app
+
+
+async def _scan(resources: Resources, publisher: Publisher, region: Region, wiring: Wiring) -> None:
+    """Full scans now and then, until cancelled."""
+    store = ScanStore(wiring.engine, region.name, wiring.clock)
+    with room(wiring.brokers, wiring.kafka_options, region.name, forgets=wiring.embedded) as has_room:
+        asking = Asking(publisher, region.name, wiring.clock, has_room)
+        scanner = Scanner(resources, store, asking)
+        await scan_periodically(scanner, store, region.full_scan_interval or 0, wiring.clock)
 
 
 def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:

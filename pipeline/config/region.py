@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
+DAY_MS: Final = 86_400_000
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -46,7 +48,7 @@ class Bus(Part):
 
 class Region(Part):
     """One CloudStack installation. Log-in: `api_key` and `secret_key`, or `user_name`, `password` and
-    `domain`."""
+    `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never."""
 
     name: str
     host: str
@@ -64,6 +66,7 @@ class Region(Part):
     job_timeout_s: Seconds = 600.0
     tls_ca: Path | None = None
     post: bool = True
+    full_scan_interval: int | None = Field(default=DAY_MS, ge=0)
     bus: Bus = Bus()
 
     @property

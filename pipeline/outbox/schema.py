@@ -215,3 +215,41 @@ watermark: Final = Table(
     Column("time", BigInteger(), nullable=False),
     **_OPTIONS,
 )
+
+scan: Final = Table(
+    "scan",
+    metadata,
+    Column("id", _number(), primary_key=True, autoincrement=True),
+    Column("region", _uuid(), nullable=False),
+    Column(
+        "lease", _uuid(), unique=True
+    ),  # the region, while the scan is not over: so there is one at a time
+    Column("owner", _uuid(), nullable=False),
+    Column("state", _word(), nullable=False),
+    Column("started_time", BigInteger(), nullable=False),
+    Column("heartbeat_time", BigInteger(), nullable=False),
+    Column("ended_time", BigInteger()),
+    Column("calls", BigInteger(), nullable=False),
+    Column("ms", BigInteger(), nullable=False),
+    Column("equal", BigInteger(), nullable=False),
+    Column("different", BigInteger(), nullable=False),
+    Column("in_flight", BigInteger(), nullable=False),
+    Column("unknown", BigInteger(), nullable=False),
+    Column("missing", BigInteger(), nullable=False),
+    Column("protected", BigInteger(), nullable=False),
+    Column("suspended", Text()),  # why nothing was concluded about what is missing
+    Index("ix_scan_region", "region", "id"),
+    **_OPTIONS,
+)
+
+scan_page: Final = Table(
+    "scan_page",
+    metadata,
+    Column("scan", BigInteger(), primary_key=True, autoincrement=False),
+    Column("kind", _word(), primary_key=True),
+    Column("page", Integer(), primary_key=True, autoincrement=False),
+    Column("total", BigInteger(), nullable=False),
+    Column("listed", Integer(), nullable=False),
+    Column("digests", _body(), nullable=False),  # of the UUIDs that it listed, 8 bytes each
+    **_OPTIONS,
+)
