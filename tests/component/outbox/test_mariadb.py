@@ -7,6 +7,7 @@ import pytest
 from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
 
 pytestmark = pytest.mark.services
@@ -25,4 +26,8 @@ class TestAudit(AuditContract):
 
 
 class TestUntold(UntoldContract):
+    pass
+
+
+class TestScan(ScanContract):
     pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
 
 
@@ -21,4 +22,8 @@ class TestAudit(AuditContract):
 
 
 class TestUntold(UntoldContract):
+    pass
+
+
+class TestScan(ScanContract):
     pass
