@@ -193,6 +193,23 @@ async def test_an_account_removed_without_a_word_takes_its_users(net: Net) -> No
     assert [net.record(uuid).life.present for uuid in ("dom", "acc", "ann", "bob")] == [True] + [False] * 3
 
 
+async def test_the_hub_s_own_hint_below_a_removal_may_be_answered_with_the_scans(net: Net) -> None:
+    """One read answers both; the removal of the account has been merged by then."""
+    await net.family()
+    await net.rig.api.job("deleteAccount", id="acc")
+    net.rig.api.events.clear()
+    await net.scan()
+    hints = {one.key: one for one in net.rig.kafka.take(topics.events(HERE))}
+    await net.answer(hints[b"acc"])
+    net.merge(*net.rig.observed())
+    assert net.hinted() == {"ann", "bob"}
+    net.rig.kafka.messages.clear()
+    for key in (b"ann", b"bob"):
+        await net.answer(hints[key])
+    net.merge(*net.rig.observed())
+    assert [net.record(uuid).life.present for uuid in ("ann", "bob")] == [False, False]
+
+
 async def test_a_log_that_cannot_be_asked_leads_to_no_removal(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
