@@ -253,3 +253,19 @@ scan_page: Final = Table(
     Column("digests", _body(), nullable=False),  # of the UUIDs that it listed, 8 bytes each
     **_OPTIONS,
 )
+
+proof: Final = Table(
+    "proof",
+    metadata,
+    Column("id", _number(), primary_key=True, autoincrement=True),
+    Column("time", BigInteger(), nullable=False),
+    Column("region", _uuid(), nullable=False),
+    Column("root", _uuid(), nullable=False),
+    Column("domains", BigInteger(), nullable=False),
+    Column("accounts", BigInteger(), nullable=False),
+    Column("users", BigInteger(), nullable=False),
+    Column("equal", Boolean(), nullable=False),
+    Column("differences", BigInteger(), nullable=False),
+    Index("ix_proof_time", "time"),
+    **_OPTIONS,
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.outbox.engine import migrate, open_database
+from pipeline.outbox.proofs import read_proofs
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from tests.e2e.harness import SYNC, Processes, environment, people, settled, tree, until
 
@@ -77,6 +78,13 @@ async def test_a_scan_heals_what_no_event_told(tmp_path: Path) -> None:
             user_of(regions[1], "acme").state = "disabled"  # five wrong passwords
             world = regions[1].region.world
             world.add_domain("stranger", world.root, 2)
+            code, said = await region_sync(tmp_path, "verify")
+            assert (code, said["equal"], said["differing"]) == (2, False, 3)
+            assert {one["path"].rpartition("/")[2] for one in said["differences"]} == {
+                "shop|acme|jo",
+                "shop|acme|acme",
+                "stranger",
+            }
             code, said = await region_sync(tmp_path, "scan", "--all")
             found = {row["region"]: row["outcomes"] for row in said["scans"]}
             assert (code, list(found)) == (0, ["r1", "r2", "r3"])
@@ -84,6 +92,12 @@ async def test_a_scan_heals_what_no_event_told(tmp_path: Path) -> None:
             await until(lambda: "ROOT/stranger" in regions[0].dump()["domains"], "the stranger arrives")
             states = await settled(regions, engine)
             left = await differences_left(tmp_path)
+            code, said = await region_sync(tmp_path, "verify")
+            assert (code, said["equal"], said["differing"]) == (0, True, 0)
+            assert len({one["root"] for one in said["regions"].values()}) == 1
+            counted = [(one["domains"], one["accounts"], one["users"]) for one in said["regions"].values()]
+            assert counted == [(3, 2, 3)] * 3
+            assert {one.equal for one in read_proofs(engine, 3)} == {True}
         except AssertionError as error:
             raise AssertionError(f"{error}\n{processes.logs()}") from error
         finally:

@@ -39,6 +39,7 @@ def test_all_commands_are_there() -> None:
     assert {" ".join(path) for path, _ in RUNNABLE} == {
         "demo",
         "scan",
+        "verify",
         "run",
         "bridge",
         "worker hub",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.hub_contract import HubContract
+from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
@@ -26,4 +27,8 @@ class TestUntold(UntoldContract):
 
 
 class TestScan(ScanContract):
+    pass
+
+
+class TestProof(ProofContract):
     pass
