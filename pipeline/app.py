@@ -27,6 +27,7 @@ from pipeline.agents.intake import Taken, taken
 from pipeline.agents.merge import Merger
 from pipeline.agents.publish import Publisher
 from pipeline.agents.region import RegionWorker
+from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
@@ -34,7 +35,11 @@ from pipeline.filling import Filling, fill_gaps
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
+from pipeline.outbox.scans import ScanStore
 from pipeline.reach import client_settings
+from pipeline.reconcile.asking import Asking
+from pipeline.reconcile.periodic import scan_periodically
+from pipeline.reconcile.scan import Scanner
 from pipeline.settings import Region, Settings
 
 COMMIT_EVERY_S: Final = 0.5
@@ -119,12 +124,23 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
                     group.create_task(
                         fill_gaps(settings, region, Filling(resources, publisher, began, wiring))
                     )
+                if region.full_scan_interval:
+                    group.create_task(_scan(resources, publisher, region, wiring))
         finally:
             await client.aclose()
             publisher.close()
 
     _run(app, work)
     return app
+
+
+async def _scan(resources: Resources, publisher: Publisher, region: Region, wiring: Wiring) -> None:
+    """Full scans now and then, until cancelled."""
+    store = ScanStore(wiring.engine, region.name, wiring.clock)
+    with room(wiring.brokers, wiring.kafka_options, region.name, forgets=wiring.embedded) as has_room:
+        asking = Asking(publisher, region.name, wiring.clock, has_room)
+        scanner = Scanner(resources, store, asking)
+        await scan_periodically(scanner, store, region.full_scan_interval or 0, wiring.clock)
 
 
 def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from bridges.bridge import BridgeSettings
 from bridges.eventlog import EventReader, OpenLog, Watermark
+from bridges.kafka import Unread
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.eventlog import read_events
 from pipeline.core import topics
@@ -47,6 +48,21 @@ def bridge_settings(settings: Settings, region: Region, brokers: str) -> BridgeS
         poll_interval_s=region.bus.poll_interval_s,
         max_unread=UNREAD if settings.embedded else 0,
     )
+
+
+@contextmanager
+def room(
+    brokers: str, options: Mapping[str, str], region: str, *, forgets: bool
+) -> Iterator[Callable[[], bool]]:
+    """Whether a Kafka that forgets has room for more of the region's events; another always has."""
+    if not forgets:
+        yield lambda: True
+        return
+    unread = Unread(brokers, options, region, UNREAD)
+    try:
+        yield unread.has_room
+    finally:
+        unread.close()
 
 
 def open_log(region: Region, clock: Callable[[], int]) -> OpenLog:

@@ -42,10 +42,14 @@ class Hint:
     event: bytes | None = None
 
 
+def waited_for() -> dict[str, str]:
+    """Options of a producer that a person waits for."""
+    return {"message.timeout.ms": str(TAKEN_WITHIN_S * 1000), "log_level": _QUIET}
+
+
 async def send(brokers: str, options: Mapping[str, str], hints: Sequence[Hint]) -> None:
     """Returns when Kafka has all. Raises `TemporaryError` when it takes them not within `TAKEN_WITHIN_S`."""
-    limits = {"message.timeout.ms": str(TAKEN_WITHIN_S * 1000), "log_level": _QUIET}
-    publisher = Publisher(brokers, {**options, **limits})
+    publisher = Publisher(brokers, {**options, **waited_for()})
     try:
         for start in range(0, len(hints), BATCH):
             await publisher.publish([_message(one) for one in hints[start : start + BATCH]])

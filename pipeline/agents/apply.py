@@ -91,9 +91,11 @@ class Applier:
         target = _target(desired, context, actual)
         planned = plan(target)
         changed_at = hinted_at if planned.left_alone else None
-        if planned.left_alone and changed_at is None:
+        lost = False
+        if LIFE in planned.left_alone or (planned.left_alone and changed_at is None):
             history = await self._history(desired.kind, context.local)
-            changed_at = history.changed_at
+            lost = LIFE in planned.left_alone and history.removed_at is None
+            changed_at = changed_at or history.changed_at
             if history.made_by_us and changed_at is None:
                 planned = plan(as_made_here(target))
         stopped = await self._stopped(desired, context, actual, planned)
@@ -104,7 +106,7 @@ class Applier:
             return await self._gone_since(desired, context, carried.removed_at), True
         after = carried.after
         _check_effect(desired, context, after, planned)  # before it is told
-        seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version)
+        seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version, lost)
         await self._desk.publish(after, seen, desired.uuid)
         return ending.delivered(desired, context, planned, after), True
 

@@ -29,11 +29,13 @@ none left is made with one that is removed at once."""
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Why an entity was read: what an observation says besides what it saw."""
+    """Why an entity was read: what an observation says besides what it saw (see `Observation`)."""
 
     time: int
     cause: str
     applied: int | None = None
+    lost: bool = False
+    created: int | None = None
 
 
 class Desk:
@@ -81,6 +83,8 @@ class Desk:
             cause=sighting.cause,
             applied=sighting.applied,
             founder=_founder(snapshot),
+            lost=sighting.lost,
+            created=sighting.created,
         )
         await self._publisher.publish([Message(topics.OBSERVATIONS, key.encode(), wire.encode(observation))])
 

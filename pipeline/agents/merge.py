@@ -164,7 +164,7 @@ class _Work:
         if self._entry(user).record is not None:
             return
         fields = founder.fields | {"parent": account.uuid}
-        seen = replace(account, kind=Kind.USER, uuid=user, fields=fields, cause="its account", founder=None)
+        seen = Observation(account.region, Kind.USER, user, fields, account.time, "its account")
         self.merge(local, seen, position)
         self.below.doubtful[account.region, local] = account.time
 
@@ -178,7 +178,8 @@ class _Work:
         if record is None:
             asked = {there}
         elif seen.fields is None:
-            asked = {record.parent} if record.region(seen.region).confirmed is None else set()
+            never = seen.lost or record.region(seen.region).confirmed is None
+            asked = {record.parent} if never else set()
         else:
             asked = {there, record.parent, *held_below(record)} if there != record.parent else set()
         asked.discard(ROOT)
@@ -189,7 +190,23 @@ class _Work:
         }
         if record is not None and seen.kind is Kind.DOMAIN and self._is_below(there, record.uuid):
             graves.setdefault(there, record.life.stamp)  # two moves made a ring: this one is taken back
+        if record is None and seen.fields is not None and seen.created is not None:
+            graves |= self._namesake_removed(seen, seen.fields, seen.created)
         return graves
+
+    def _namesake_removed(self, seen: Observation, fields: dict[str, str], created: int) -> dict[str, Stamp]:
+        """What a scan found and nobody knows may be what is left of an entity that was removed elsewhere
+        since: the same kind, parent and name, in canonical UUIDs."""
+        parent, name = fields["parent"], fields["name"]
+        stamps = [
+            one.life.stamp
+            for one in (entry.record for entry in self._entries.values() if entry.touched)
+            if one is not None and not one.life.present and _is_called(one, seen.kind, parent, name)
+        ]
+        stored = self._store.namesake_removed(seen.kind, parent, name, created)
+        stamps += [stored] if stored is not None else []
+        found = max((stamp for stamp in stamps if stamp.time > created), default=None)
+        return {} if found is None else {seen.uuid: found}
 
     def _is_below(self, domain: str, other: str) -> bool:
         """Whether `domain` is `other` or below it, by the records."""
@@ -271,9 +288,12 @@ def _is_twin(record: Record | None, seen: Observation, parent: str, name: str) -
     """The same natural key, without case as CloudStack compares, in a region that has not got it yet."""
     return (
         record is not None
-        and record.kind is seen.kind
         and record.life.present
-        and record.parent == parent
-        and record.fields["name"].text.casefold() == name.casefold()
+        and _is_called(record, seen.kind, parent, name)
         and record.region(seen.region).confirmed is None
     )
+
+
+def _is_called(record: Record, kind: Kind, parent: str, name: str) -> bool:
+    named = record.fields["name"].text.casefold() == name.casefold()
+    return named and record.kind is kind and record.parent == parent

@@ -13,7 +13,8 @@ from typing import Final
 
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.core.entities import ROOT, Kind, Snapshot
-from pipeline.core.events import Event
+from pipeline.core.errors import PermanentError
+from pipeline.core.events import OWN, SCAN, Event
 
 DOMAIN_MOVED: Final = "DOMAIN.MOVE"
 USER_MOVED: Final = "USER.MOVE"
@@ -56,9 +57,29 @@ class Observer:
         if plain and plain[-1].uuid is not None:
             newest = max(plain, key=lambda event: event.time)
             snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
-            await self._desk.publish(snapshot, Sighting(newest.time, newest.type))
+            sighting: Sighting | None = Sighting(newest.time, newest.type)
+            if _of_scan(plain):
+                sighting = await self._by_the_log(snapshot, newest.time)
+            if sighting is None:
+                return
+            await self._desk.publish(snapshot, sighting)
             if snapshot.fields is not None and any(event.type in ACCOUNT_TOO for event in plain):
                 await self._desk.hint(Kind.ACCOUNT, [snapshot.fields["parent"]], newest.time)
+
+    async def _by_the_log(self, snapshot: Snapshot, time: int) -> Sighting | None:
+        """A scan found a difference that no event told of: the region's event log says when it came about,
+        and whether what is absent was removed there. None where it can't be asked about an absence: nothing
+        may follow from that."""
+        try:
+            history = await self._desk.resources.history(snapshot.kind, snapshot.uuid)
+        except PermanentError as error:
+            log.warning("%s: the log does not tell of %s: %s", self._desk.region, snapshot.uuid, error)
+            return Sighting(time, SCAN) if snapshot.present else None
+        if snapshot.present:
+            return Sighting(history.changed_at or time, SCAN, created=snapshot.created)
+        if history.removed_at is not None:
+            return Sighting(history.removed_at, SCAN)
+        return Sighting(time, SCAN, lost=True)
 
     async def _sweep(self, event: Event) -> None:
         """Hints for the entities that are not as they were known: one of them was moved, and what befell it
@@ -96,3 +117,9 @@ class Observer:
     def _everything(self, kind: Kind) -> AsyncIterator[list[Snapshot]]:
         resources = self._desk.resources
         return resources.domains() if kind is Kind.DOMAIN else resources.users()
+
+
+def _of_scan(events: Sequence[Event]) -> bool:
+    """Whether only we ourselves ask, a scan among us: where an event waits too, it says what happened."""
+    types = {event.type for event in events}
+    return SCAN in types and types <= OWN

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from pipeline.cloudstack.client import CloudStack
+from pipeline.cloudstack.client import PAGE, CloudStack
 from pipeline.cloudstack.errors import NotFound, Refused, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
 from pipeline.cloudstack.snapshots import Identity, is_reserved, snapshot
@@ -110,6 +110,14 @@ class Resources:
     def snapshot(self, kind: Kind, obj: Mapping[str, Any]) -> Snapshot:
         """An object of the API, such as a change's answer, as a Snapshot."""
         return snapshot(kind, obj, self._known)
+
+    async def page(self, kind: Kind, number: int) -> tuple[list[Snapshot], int]:
+        """One page (from 1) of everything of a kind, the root domain and other protected ones too, and the
+        count of all: for whoever reads many pages at once."""
+        command, item = _LIST[kind]
+        params = _EVERYTHING if kind is Kind.USER else _SLIM
+        rows, count = await self._client.page(command, params, item, (number, PAGE))
+        return [self.snapshot(kind, row) for row in rows], count
 
     async def domains(self) -> AsyncIterator[list[Snapshot]]:
         """Every domain of the region but ROOT, in pages."""

@@ -18,6 +18,8 @@ from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
+DAY_MS: Final = 86_400_000
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -78,7 +80,7 @@ class Removals(Part):
 
 class Region(Part):
     """One CloudStack installation. Log-in: `api_key` and `secret_key`, or `user_name`, `password` and
-    `domain`."""
+    `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never."""
 
     name: str
     host: str
@@ -98,6 +100,7 @@ class Region(Part):
     post: bool = True
     mode: Mode = Mode.APPLY
     removals: Removals = Removals()
+    full_scan_interval: int | None = Field(default=DAY_MS, ge=0)
     bus: Bus = Bus()
 
     @property

@@ -22,7 +22,13 @@ MAX_BODY_BYTES: Final = 256 * 1024
 """A real body is about 400 bytes; anything near a megabyte is not an event and must not fill the topics."""
 
 HINT: Final = "REGION-SYNC.HINT"
-"""The type of an event that this system made itself: a scan's, a gap fill's or a person's `sync UUID`."""
+"""The type of an event that this system made itself: a gap fill's or a person's `sync UUID`."""
+
+SCAN: Final = "REGION-SYNC.SCAN"
+"""The type of a full scan's hints. Nobody said that anything changed, so whoever answers one asks the
+region's event log when, and whether an absence is a removal."""
+
+OWN: Final = frozenset({HINT, SCAN})
 
 KNOWN: Final[Mapping[str, bool]] = MappingProxyType(
     {
@@ -114,12 +120,12 @@ def parse_event(body: bytes) -> Event:
     )
 
 
-def hint(kind: Kind, uuid: str, time: int) -> bytes:
+def hint(kind: Kind, uuid: str, time: int, event: str = HINT) -> bytes:
     """The body of an event that this system makes itself: "read this entity, it may have changed at `time`"
-    (milliseconds; the bus's form has whole seconds)."""
+    (milliseconds; the bus's form has whole seconds). `event`: one of `OWN`."""
     when = datetime.fromtimestamp(time // 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S %z")
     fields = {
-        "event": HINT,
+        "event": event,
         "entity": str(kind),
         "entityuuid": uuid,
         "status": "Completed",

@@ -43,6 +43,7 @@ class Outcome(StrEnum):
     CHANGED = "changed"
     REMOVED = "removed"
     LOST = "lost"
+    MISSED = "missed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,13 @@ def merge(
     graves: Mapping[str, Stamp] = NO_GRAVES,
 ) -> Merged:
     """One observation into the record. `topology.priority` names every region that takes part; `graves` says
-    of the parents that the record and the observation name which are removed, when and where."""
+    of the parents that the record and the observation name which are removed, when and where; of an entity
+    that is new it says under its own UUID which removed one it is what is left of."""
     if record is None:
         if seen.fields is None:
             return Merged(None, Outcome.NOTHING_NEW)
         record = _born(seen, at)
-        grave = graves.get(record.parent)
+        grave = graves.get(record.parent) or graves.get(record.uuid)
         if grave is None:
             return _send(record, Outcome.CREATED, (), topology)
         buried, conflicts = _bury(record, grave)
@@ -119,13 +121,14 @@ def _bury(record: Record, grave: Stamp) -> tuple[Record, tuple[Conflict, ...]]:
 def _absent(
     record: Record, seen: Observation, grave: Stamp | None
 ) -> tuple[Record, Outcome, tuple[Conflict, ...]]:
-    """Rule 3: gone from a region that had it, with no removal on its way there, is a removal made there."""
+    """Rule 3: gone from a region that had it, with no removal on its way there, is a removal made there,
+    unless the region is known to have lost it. What is below a removed one went with it."""
     state = record.region(seen.region)
     if not record.life.present:
         return record, Outcome.NOTHING_NEW, ()
-    if state.confirmed is None:
+    if state.confirmed is None or seen.lost:
         if grave is None:
-            return record, Outcome.NOTHING_NEW, ()
+            return record, Outcome.MISSED if seen.lost else Outcome.NOTHING_NEW, ()
         buried, conflicts = _bury(record, grave)
         return buried, Outcome.REMOVED, conflicts
     if any(sent.fields is None for sent in state.sent):
@@ -194,9 +197,10 @@ def _conflict(uuid: str, name: str, state: RegionState, kept: Value, lost: Value
 
 
 def _confirm(record: Record, seen: Observation, at: Position) -> Record:
-    """Rule 4: the region is now known to hold what was seen; an apply's result settles what it answers."""
+    """Rule 4: the region is now known to hold what was seen; an apply's result settles what it answers. What
+    was on its way to something that is lost there is void: rule 5 sends all of it anew."""
     state = record.region(seen.region)
-    sent = state.sent
+    sent = () if seen.lost else state.sent
     if seen.applied is not None:
         sent = tuple(one for one in sent if one.version > seen.applied)
     confirmed = RegionState(seen.fields, sent)

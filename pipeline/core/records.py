@@ -131,7 +131,8 @@ class Observation:
     `uuid` and the `parent` field are the region's own as published, canonical once the hub has resolved them.
     `fields` None: absent there. `time`: when the change was made as far as known (the event's time), in
     milliseconds. `applied`: the version whose apply produced this read-back, None for a plain observation.
-    `founder`: for an account, its oldest user there.
+    `founder`: for an account, its oldest user there. `lost`: it is absent, and nobody removed it there: the
+    region lost it (a backup was restored). `created`: when it was made there, where a scan found it (ms).
     """
 
     region: str
@@ -142,6 +143,8 @@ class Observation:
     cause: str = ""
     applied: int | None = None
     founder: Founder | None = None
+    lost: bool = False
+    created: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pipeline import wire
@@ -18,6 +18,7 @@ from pipeline.core import topics
 from pipeline.core.entities import Kind
 from pipeline.core.records import Conflict, Desired, Record, Stamp
 from pipeline.outbox import adoption, futile
+from pipeline.outbox.columns import UUID_MAX
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
 from pipeline.outbox.mappings import (
@@ -27,11 +28,11 @@ from pipeline.outbox.mappings import (
     wake,
     write_mappings,
 )
+from pipeline.outbox.namesakes import read_removal, read_twin
 from pipeline.outbox.records import entity_row, read_graves
 from pipeline.outbox.schema import (
     MESSAGE_MAX,
     NAME_MAX,
-    UUID_MAX,
     conflict,
     dead_letter,
     entity,
@@ -128,21 +129,13 @@ class HubStore:
     def twin(self, kind: Kind, parent: str, name: str, region: str) -> str | None:
         """The canonical UUID of a present record with this natural key that was never seen in `region`: what
         an unknown entity of that name there is to be linked to. None when there is none."""
-        query = (
-            select(entity.c.uuid)
-            .outerjoin(rmap, and_(rmap.c.source == entity.c.uuid, rmap.c.region_id == region))
-            .where(
-                entity.c.parent == parent,
-                entity.c.kind == kind.value,
-                entity.c.name_key == name_key(name),
-                entity.c.present.is_(True),
-                or_(rmap.c.source.is_(None), and_(rmap.c.confirmed.is_(None), rmap.c.removed.is_(None))),
-            )
-            .order_by(entity.c.created, entity.c.uuid)
-            .limit(1)
-        )
         with reading(self._engine) as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return read_twin(connection, (parent, kind, name_key(name)), region)
+
+    def namesake_removed(self, kind: Kind, parent: str, name: str, after: int) -> Stamp | None:
+        """When and where a record with this natural key was last removed, later than `after` (ms)."""
+        with reading(self._engine) as connection:
+            return read_removal(connection, (parent, kind, name_key(name)), after)
 
     def children(self, parents: Collection[str], region: str) -> list[tuple[Kind, str, str]]:
         """(kind, canonical UUID, UUID in `region`) of the present records directly below `parents`."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.benchmarks import apply, backlog, cost, flat, hub, latency, relay
+from tests.benchmarks import apply, backlog, cost, flat, hub, latency, relay, scan
 
 BENCHMARKS: Final[Mapping[str, Callable[[], None]]] = {
     "cost": cost.main,
@@ -16,6 +16,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[], None]]] = {
     "latency": latency.main,
     "flat": flat.main,
     "relay": relay.main,
+    "scan": scan.main,
 }
 
 

@@ -53,10 +53,12 @@ class Simulated:
 
 
 @contextmanager
-def region(name: str, users: int, latency_ms: int, lanes: int) -> Iterator[Simulated]:
-    """Running, with so many users in 20 accounts."""
+def region(
+    name: str, users: int, latency_ms: int, lanes: int, above: tuple[int, int] = (5, 20)
+) -> Iterator[Simulated]:
+    """Running, with so many users in so many domains and accounts (`above`)."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["-m", "tests.benchmarks.simulated", name, "5", "20", str(users), str(latency_ms)]
+        arguments = ["-m", "tests.benchmarks.simulated", name, *map(str, above), str(users), str(latency_ms)]
         with process(Path(folder), arguments) as running:
             until(lambda: running.log.read_text().endswith("\n"), 60, running)
             told = json.loads(running.log.read_text())["regions"][0]

@@ -38,6 +38,8 @@ RUNNABLE = [(path, one) for path, one in EVERY if not hasattr(one, "commands")]
 def test_all_commands_are_there() -> None:
     assert {" ".join(path) for path, _ in RUNNABLE} == {
         "demo",
+        "scan",
+        "verify",
         "run",
         "bridge",
         "worker hub",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pipeline.core.entities import Kind
 from pipeline.core.merge import Outcome, merge
-from pipeline.core.records import Desired, Life, RegionState, Sent, Stamp, Value
+from pipeline.core.records import Desired, Life, Observation, RegionState, Sent, Stamp, Value
 from tests.unit.core.records import BASE, EQUALS, at, record, seen
 
 # Rule 3: removal
@@ -115,3 +115,49 @@ def test_what_lives_below_removed_parents_everywhere_goes() -> None:
         moved, seen("r1", parent="one"), at(), EQUALS, {name: graves[name] for name in ("dead", "one")}
     )
     assert alive.record is not None and alive.record.life.present, "r2 holds it below one that lives"
+
+
+# What a scan found
+
+
+def lost(region: str, time: int = 200) -> Observation:
+    return replace(seen(region, time, gone=True), lost=True)
+
+
+def test_what_a_region_lost_is_sent_there_anew() -> None:
+    merged = merge(record(), lost("r2"), at(), EQUALS)
+    assert merged.outcome is Outcome.MISSED
+    assert merged.record is not None and merged.record.life == record().life
+    assert merged.desired == (Desired("r2", Kind.DOMAIN, "x", 6, BASE, None),)
+
+
+def test_what_was_on_its_way_to_what_is_lost_is_void() -> None:
+    """It would find nothing there, and no other is sent while it counts as what the region will hold."""
+    old = record(r2=RegionState(BASE, (Sent(5, dict(BASE)),)))
+    merged = merge(old, lost("r2"), at(), EQUALS)
+    assert [(one.region, one.version) for one in merged.desired] == [("r2", 6)]
+    assert merged.record is not None and merged.record.region("r2") == RegionState(
+        None, (Sent(6, dict(BASE)),)
+    )
+
+
+def test_what_is_lost_below_a_removed_one_went_with_it() -> None:
+    grave = Stamp(150, "r2")
+    merged = merge(record(), lost("r2"), at(), EQUALS, {record().parent: grave})
+    assert merged.outcome is Outcome.REMOVED
+    assert {one.region: one.fields for one in merged.desired} == {"r1": None, "r3": None}
+
+
+def test_what_is_lost_and_removed_stays_removed() -> None:
+    removed = merge(record(), seen("r1", gone=True), at(10), EQUALS).record
+    merged = merge(removed, lost("r2"), at(11), EQUALS)
+    assert merged.outcome is Outcome.NOTHING_NEW
+    assert merged.record is not None and merged.record.desired() is None
+
+
+def test_what_is_left_of_a_removed_one_is_removed_where_it_is() -> None:
+    found = replace(seen("r2", 200), created=100)
+    merged = merge(None, found, at(), EQUALS, {found.uuid: Stamp(150, "r1")})
+    assert merged.outcome is Outcome.REMOVED
+    assert [(one.region, one.fields) for one in merged.desired] == [("r2", None)]
+    assert [(one.field, one.kept) for one in merged.conflicts] == [("life", "removed")]

@@ -34,7 +34,19 @@ FOUNDER = st.none() | st.builds(Founder, TEXT, FIELDS)
 STAMP = st.builds(Stamp, TIME, TEXT)
 STATE = st.builds(RegionState, SIDE, st.lists(st.builds(Sent, COUNT, SIDE), max_size=3).map(tuple))
 
-OBSERVATIONS = st.builds(Observation, TEXT, KIND, TEXT, SIDE, TIME, TEXT, st.none() | COUNT, FOUNDER)
+OBSERVATIONS = st.builds(
+    Observation,
+    TEXT,
+    KIND,
+    TEXT,
+    SIDE,
+    TIME,
+    TEXT,
+    st.none() | COUNT,
+    FOUNDER,
+    st.booleans(),
+    st.none() | TIME,
+)
 DESIRED = st.builds(Desired, TEXT, KIND, TEXT, COUNT, SIDE, SIDE)
 RECORDS = st.builds(
     Record,

@@ -6,7 +6,9 @@ from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
+from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
 
 
@@ -35,4 +37,12 @@ class TestGaps(GapsContract):
 
 
 class TestLease(LeaseContract):
+    pass
+
+
+class TestScan(ScanContract):
+    pass
+
+
+class TestProof(ProofContract):
     pass
