@@ -260,6 +260,21 @@ async def test_one_made_after_the_removal_of_its_namesake_is_taken_over(net: Net
     assert net.names("domains") == {"Sales"}
 
 
+async def test_what_a_backup_brought_back_is_removed_again(net: Net) -> None:
+    await net.family()
+    await net.rig.api("deleteUser", id="bob")
+    await net.rig.hear()
+    await net.rest()
+    bob = net.live("User", "bob")
+    bob.removed = False
+    net.world._index_user(bob)
+    assert "bob" in net.names("users")
+    row = await net.heal()
+    assert row.counts[Outcome.DIFFERENT] == 1
+    assert "bob" not in net.names("users")
+    assert not net.record("bob").life.present
+
+
 async def test_what_is_under_way_is_left_alone(net: Net) -> None:
     await net.family()
     change = dict(net.record("bob").desired() or {}) | {"email": "far@example.org"}

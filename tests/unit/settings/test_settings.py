@@ -29,6 +29,13 @@ EVERY = {
 }
 
 
+def test_scans_run_daily_unless_told_otherwise() -> None:
+    region = {"name": "berlin", "host": "http://h", "api_key": "k", "secret_key": "s"}
+    for given, ms in (({}, 86_400_000), ({"full_scan_interval": 0}, 0), ({"full_scan_interval": None}, None)):
+        settings = Settings.parse({"regions": [region | given]}, {})
+        assert settings.regions[0].full_scan_interval == ms
+
+
 def parse(tree: Any, environ: dict[str, str] | None = None, role: Role = ALL) -> Settings:
     return Settings.parse(tree, environ or {}, role, "regions.yaml")
 
