@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import Engine, case, select, update
+from sqlalchemy import Connection, Engine, case, select, update
 
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.schema import gap, watermark
@@ -73,11 +73,6 @@ class GapStore:
         earliest = case((gap.c.scan_needed_since < since, gap.c.scan_needed_since), else_=since)
         self._update(scan_needed_since=earliest)
 
-    def scanned(self, began: int) -> None:
-        """A full scan that began then is through: what was needed by then is needed no more."""
-        needed = case((gap.c.scan_needed_since <= began, None), else_=gap.c.scan_needed_since)
-        self._update(scan_needed_since=needed)
-
     def _update(self, **values: Any) -> None:
         with writing(self._engine) as connection:
             insert_new(connection, gap, [{"region": self._region, "lost": 0, "filled": 0}])
@@ -92,3 +87,15 @@ def gaps(engine: Engine) -> dict[str, GapRow]:
             row["region"]: GapRow(**row)
             for row in connection.execute(select(*columns).order_by(gap.c.region)).mappings()
         }
+
+
+def scan_needed(connection: Connection, region: str) -> bool:
+    """Whether the bus may have lost what its log no longer tells, and no scan has looked since."""
+    query = select(gap.c.scan_needed_since).where(gap.c.region == region)
+    return connection.execute(query).scalar_one_or_none() is not None
+
+
+def scanned(connection: Connection, region: str, began: int) -> None:
+    """A full scan that began then (ms) is through: what was needed by then is needed no more."""
+    done = (gap.c.region == region, gap.c.scan_needed_since <= began)
+    connection.execute(update(gap).where(*done).values(scan_needed_since=None))

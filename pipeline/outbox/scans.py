@@ -21,6 +21,7 @@ from pipeline.core.entities import Kind
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.outbox.confirmed import read_held
 from pipeline.outbox.engine import reading, writing
+from pipeline.outbox.gaps import scan_needed, scanned
 from pipeline.outbox.mappings import is_present
 from pipeline.outbox.schema import MESSAGE_MAX, rmap, scan, scan_page, watermark
 from pipeline.outbox.statements import cut, insert_new
@@ -29,6 +30,8 @@ LEASE_MS: Final = 60_000
 """An owner that says nothing for so long is dead."""
 RESUME_MS: Final = 3_600_000
 """What was listed longer ago than this is listed again: by then it says little about what is missing now."""
+NEEDED_AGAIN_MS: Final = 600_000
+"""How soon, and how often, a scan is tried that the gap fill needs."""
 
 RUNNING: Final = "running"
 DONE: Final = "done"
@@ -157,6 +160,8 @@ class ScanStore:
         with writing(self._engine) as connection:
             self._own(connection, running, _added(missing) | values)
             connection.execute(delete(scan_page).where(scan_page.c.scan == running.id))
+            if suspended is None:
+                scanned(connection, self.region, running.started_time)
 
     def row(self, number: int) -> ScanRow | None:
         """One scan."""
@@ -174,8 +179,11 @@ class ScanStore:
     def due(self, interval_ms: int) -> int:
         """When the next periodic scan is to begin (ms): an interval after the last one began. The first one
         an interval after this was first asked, so that a region that is new here is not taken in by
-        surprise."""
+        surprise. Soon, where the gap fill needs one."""
         last = self.newest()
+        with reading(self._engine) as connection:
+            if scan_needed(connection, self.region):
+                interval_ms = min(interval_ms, NEEDED_AGAIN_MS)
         if last is not None:
             return last.started_time if last.state == RUNNING else last.started_time + interval_ms
         name = f"scan/{self.region}"

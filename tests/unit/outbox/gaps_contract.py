@@ -54,13 +54,6 @@ class GapsContract:
         store.need_scan(NOW - 1)
         assert store.row().scan_needed_since == NOW - 1
 
-    def test_a_scan_ends_the_need_that_was_before_it(self, store: GapStore) -> None:
-        store.need_scan(NOW)
-        store.scanned(NOW - 1)
-        assert store.row().scan_needed_since == NOW
-        store.scanned(NOW)
-        assert store.row().scan_needed_since is None
-
 
 class LeaseContract:
     def test_one_owner_at_a_time(self, engine: Engine) -> None:

@@ -11,8 +11,17 @@ from pipeline.core.compare import Held, Outcome, digest
 from pipeline.core.entities import Kind
 from pipeline.core.records import RegionState, Sent
 from pipeline.outbox.engine import writing
+from pipeline.outbox.gaps import GapStore
 from pipeline.outbox.hub import HubStore
-from pipeline.outbox.scans import LEASE_MS, PageDone, ScanLost, ScanRunning, ScanStore, numbers
+from pipeline.outbox.scans import (
+    LEASE_MS,
+    NEEDED_AGAIN_MS,
+    PageDone,
+    ScanLost,
+    ScanRunning,
+    ScanStore,
+    numbers,
+)
 from pipeline.outbox.schema import outbox, scan_page
 from tests.unit.outbox.builders import NOW, Clock, keep, record, rows, seen_in
 
@@ -130,3 +139,17 @@ class ScanContract:
         with writing(engine) as connection:
             connection.execute(update(outbox).where(outbox.c.region == "r2").values(state=state))
         assert store.held(["u1"]) == {"u1": Held(None, under_way)}
+
+    def test_what_the_gap_fill_needs_is_due_soon_until_a_scan_is_through(
+        self, engine: Engine, store: ScanStore, clock: Clock
+    ) -> None:
+        first = store.due(DAY_MS)
+        gap = GapStore(engine, "r2", clock)
+        gap.need_scan(NOW - DAY_MS)
+        assert store.due(DAY_MS) == first - DAY_MS + NEEDED_AGAIN_MS
+        store.end(store.begin("a"), {}, "too short", 1)
+        assert gap.row().scan_needed_since == NOW - DAY_MS, "nothing was concluded"
+        assert store.due(DAY_MS) == NOW + NEEDED_AGAIN_MS
+        store.end(store.begin("a"), {}, None, 1)
+        assert gap.row().scan_needed_since is None
+        assert store.due(DAY_MS) == NOW + DAY_MS
