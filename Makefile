@@ -45,7 +45,6 @@ services-stop:  ## end them, and remove their data
 	@if [ -x $(PY) ]; then $(PY) -m tests.services stop; fi
 
 bench: venv  ## the benchmarks, printed as ratios
-	@$(PIP) -e '.[bench]' -c requirements.lock >&2
 	@$(PY) -m tests.services run $(PY) -m tests.benchmarks $(ARGS)
 
 venv: $(VENV)/.dev  ## .venv with everything for development; again only after a change of pyproject.toml or the lock

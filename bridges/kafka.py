@@ -30,7 +30,7 @@ PROMISES: Final[Mapping[str, str]] = {
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "message.timeout.ms": "600000",  # Kafka down for longer: given back, and sent again by us
-    "queue.buffering.max.ms": "5",
+    "queue.buffering.max.ms": "20",  # as often as the bus hears of it; at 5 a backlog takes a fifth longer
     "socket.keepalive.enable": "true",
     "reconnect.backoff.max.ms": "5000",
     "log.connection.close": "false",

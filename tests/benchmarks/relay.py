@@ -1,7 +1,7 @@
 """How fast the relay is beside what pika alone consumes: `python -m tests.benchmarks.relay`, `make bench`.
 
 In: the addresses of RabbitMQ and Kafka from the environment. Out: messages a second of both, their ratio, and
-the CPU time of the relay per message; medians of three rounds, taken in turns. Both read 50,000 persistent
+the CPU time of the relay per message; medians of three rounds, taken in turns. Both read 150,000 persistent
 messages of 300 bytes from a quorum queue that is full before they start, with the same prefetch and the same
 way to acknowledge; the relay also judges each message, and has it in Kafka before it acknowledges.
 """
@@ -27,7 +27,7 @@ from bridges.topology import BINDINGS
 from pipeline.core import topics
 
 ROUNDS = 3
-MESSAGES = 50_000
+MESSAGES = 150_000
 BODY_BYTES = 300
 PREFETCH = 5000
 ACK_EVERY_S = 0.02
