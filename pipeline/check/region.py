@@ -20,11 +20,16 @@ from pipeline.settings import Region
 READS: Final = (
     "getUser",
     "listAccounts",
+    "listConfigurations",
     "listDomainChildren",
     "listDomains",
     "listEvents",
+    "listNetworks",
+    "listProjects",
     "listRoles",
     "listUsers",
+    "listVirtualMachines",
+    "listVolumes",
     "queryAsyncJobResult",
 )
 CHANGES: Final = (
@@ -45,7 +50,7 @@ CHANGES: Final = (
     "updateDomain",
     "updateUser",
 )
-"""All that the pipeline ever calls (core.plan, cloudstack.resources, cloudstack.eventlog)."""
+"""All that the pipeline ever calls (core.plan, and the modules of cloudstack)."""
 
 SKEW_WARN_MS: Final = 30_000
 """Stamps of concurrent changes are compared across regions: more than this and the wrong one may win."""
