@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from pipeline.cloudstack.client import CallRecord
-from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound
+from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound, Refused
 from pipeline.core.effect import Futile
 from pipeline.core.entities import Snapshot
 from pipeline.core.errors import PermanentError
@@ -31,6 +31,8 @@ PARK_HELD_MS: Final = 600_000
 CALLS_SHOWN: Final = 20
 PAUSED: Final = "paused"
 
+LOCKING: Final = frozenset({"disableAccount", "lockUser"})
+"""Calls that lock."""
 RESULTS: Final = {
     "delivered": "success",
     "superseded": "superseded",
@@ -74,6 +76,8 @@ def delivered(desired: Desired, context: Context, planned: Plan, after: Snapshot
 def refused(desired: Desired, context: Context, error: PermanentError, now: int) -> Settlement:
     """Dead, or tried again where what is refused may pass."""
     may_pass = isinstance(error, NameTaken | NotEmpty | NotFound)
+    # What somebody disabled since it was read can't be locked: the next read tells (cloudstack.md).
+    may_pass = may_pass or (isinstance(error, Refused) and error.command in LOCKING)
     if not may_pass or context.attempts >= TRIES:
         return ended(desired, context, "dead", str(error))
     waiting = ended(desired, context, "pending", str(error))

@@ -163,3 +163,25 @@ async def test_a_user_is_locked_in_the_account_that_it_leaves(rig: Rig) -> None:
         "ROOT/dom|acc": DISABLED,
         "ROOT/dom|acc2": ENABLED,
     }
+
+
+async def test_an_account_that_is_disabled_before_it_is_locked_is_locked_after_all(rig: Rig) -> None:
+    """CloudStack locks no disabled account, and has no clear word for that; the next read tells."""
+    await family(rig)
+    real = rig.desk.client.call
+    people = ["acc"]
+
+    async def call(command: str, params: dict[str, str]) -> dict[str, object]:
+        if command == "disableAccount" and people:
+            await rig.api.job("disableAccount", id=people.pop(), lock="false")
+        return await real(command, params)
+
+    rig.desk.client.call = call  # type: ignore[method-assign, assignment]
+    (wanted,) = rig.merge(acc(state="locked"))
+    await rig.give(wanted)
+    held = rig.outbox(wanted)
+    assert (held["state"], held["result"]) == ("pending", "waiting")
+    assert "domainId" in held["message"]
+    rig.clock.now = held["due_time"]
+    await rig.send_due()
+    assert rig.outbox(wanted)["state"] == "delivered"
