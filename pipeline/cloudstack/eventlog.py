@@ -77,7 +77,7 @@ async def read_horizon(client: CloudStack) -> int | None:
     """How long the log keeps a row, in milliseconds; None: for ever. Raises the errors of errors.py."""
     try:
         inner = await client.call("listConfigurations", {"name": "event.purge.delay"})
-    except PermanentError:  # the role may lack the command: it is not among those that the sync needs
+    except PermanentError:  # the role may lack the command: without it no gap is too long
         return HORIZON_DAYS * _DAY_MS
     values = [
         one.get("value") for one in inner.get("configuration") or [] if one.get("name") == "event.purge.delay"
