@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import signal
 import tempfile
 import time
@@ -33,7 +34,8 @@ from pipeline.progress import Progress
 from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
-from pipeline.settings import ALL, Settings
+from pipeline.settings import ALL, WEB_PORT, Settings
+from pipeline.web import port_near
 
 SETTLE_LIMIT_S: Final = 300.0
 QUIET_S: Final = 15.0
@@ -144,6 +146,8 @@ async def _demo(options: DemoOptions) -> int:
             settings = sandbox_settings(regions, Path(folder), BUS if buses else {})
             tally = Tally()
             async with pipeline(settings, tally.count, connected(buses) if buses else None) as running:
+                if running.server is not None:
+                    console.print(running.server.invitation(), soft_wrap=True)
                 progress = Progress(running.wiring.brokers, {})
                 # What raises no event at all is for a scan to find, not for a stream.
                 traffic = Traffic(regions, options.seed, TrafficOptions(silent=False))
@@ -279,6 +283,7 @@ def sandbox_settings(
     what they say of each region's bus."""
     tree: dict[str, Any] = {
         "database": f"sqlite:///{folder}/region-sync.db",
+        "web": {"port": port_near(WEB_PORT), "token": secrets.token_urlsafe()},
         "regions": [
             {
                 "name": region.name,

@@ -32,6 +32,7 @@ from pipeline.outbox.untold import untold
 from pipeline.progress import Progress
 from pipeline.reach import topic_names
 from pipeline.settings import Region, Settings
+from pipeline.web import Server, serve
 from pipeline.wire import encode
 from pipeline.worker import region_rows, wire, within_limit
 
@@ -57,13 +58,14 @@ MakeBridge = Callable[[Region, Wiring], AnyBridge]
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The pipeline while it runs."""
+    """The pipeline while it runs. One server shows all of it: the hub's."""
 
     settings: Settings
     wiring: Wiring
     apps: tuple[faust.App, ...]
     bridges: tuple[AnyBridge, ...]
     bridging: tuple[asyncio.Task[None], ...]
+    server: Server | None = None
 
     @property
     def broken(self) -> bool:
@@ -87,6 +89,7 @@ async def pipeline(
     with _wired(settings) as wired:
         wiring = replace(wired, on_call=on_call)
         apps = [hub_app(settings, wiring)]
+        server = serve(apps[0], settings, wiring)
         apps += [region_app(settings, region, wiring) for region in settings.active]
         progress = Progress(wiring.brokers, wiring.kafka_options)
         marks = {region.name: _watermark(settings, region, wiring, progress) for region in settings.active}
@@ -103,7 +106,7 @@ async def pipeline(
             await asyncio.gather(*(app.start() for app in apps))
             await asyncio.gather(*(bridge.start() for bridge in bridges))
             bridging = [asyncio.create_task(bridge.wait()) for bridge in bridges]
-            yield Running(settings, wiring, tuple(apps), tuple(bridges), tuple(bridging))
+            yield Running(settings, wiring, tuple(apps), tuple(bridges), tuple(bridging), server)
         finally:
             for task in following:
                 task.cancel()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.config import roles, source
@@ -24,7 +24,18 @@ from pipeline.config.roles import ALL, HUB, Role
 from pipeline.config.source import SettingsError
 from pipeline.core.records import Topology
 
-__all__ = ["ALL", "EMBEDDED", "HUB", "Environment", "Region", "Role", "Settings", "SettingsError", "load"]
+__all__ = [
+    "ALL",
+    "EMBEDDED",
+    "HUB",
+    "Environment",
+    "Region",
+    "Role",
+    "Settings",
+    "SettingsError",
+    "Web",
+    "load",
+]
 
 EMBEDDED: Final = "embedded"
 EMBEDDED_PARTITIONS: Final = 4
@@ -41,6 +52,28 @@ class Hub(Part):
     batch: int = Field(default=500, ge=1, le=10_000)
 
 
+WEB_PORT: Final = 6066
+TOKEN_MIN: Final = 16
+
+
+class Web(Part):
+    """The pages and their JSON API. `port`: the hub's, and that of `run`; the regions' workers have the next
+    ones, in the file's order. 0: any that is free; None: no pages. `token`: what a person must show to change
+    anything; None: nothing can be changed. `names`: those that a proxy in front is called by."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int | None = Field(default=WEB_PORT, ge=0, le=64_000)
+    token: SecretStr | None = None
+    names: tuple[str, ...] = ()
+
+    @field_validator("token")
+    @classmethod
+    def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < TOKEN_MIN:
+            raise ValueError(f"is shorter than {TOKEN_MIN} characters: it could be guessed")
+        return token
+
+
 class Settings(Part):
     """All of `regions.yaml`. `regions` keeps the file's order, which breaks ties between equal times."""
 
@@ -51,6 +84,7 @@ class Settings(Part):
     database: str = Field(default="sqlite:///region-sync.db", repr=False)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     hub: Hub = Hub()
+    web: Web = Web()
     regions: tuple[Region, ...]
     _plain_secrets: tuple[str, ...] = PrivateAttr(default=())
     _secret_sources: dict[str, str] = PrivateAttr(default={})
@@ -111,6 +145,12 @@ class Settings(Part):
                 return region
         known = ", ".join(region.name for region in self.regions)
         raise SettingsError(f"region {name!r} is not configured: the known regions are {known}")
+
+    def web_port(self, region: str | None = None) -> int | None:
+        """Where the pages of the hub, or of a region's worker, are served; None: nowhere."""
+        if not self.web.port or region is None:
+            return self.web.port
+        return self.web.port + 1 + [one.name for one in self.regions].index(region)
 
     def rules(self) -> Topology:
         """Who wins a conflict, for the merge: the master first, then in the file's order."""

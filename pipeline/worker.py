@@ -22,7 +22,8 @@ from pipeline.core.errors import PermanentError
 from pipeline.outbox.audit import AuditStore, RegionRow
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.reach import Kafka, topic_names
-from pipeline.settings import Environment, Settings
+from pipeline.settings import Environment, Region, Settings
+from pipeline.web import serve
 
 STOP_LIMIT_S: Final = 10.0
 """Longer than that no worker takes to stop: what it had not acknowledged is read again."""
@@ -33,13 +34,29 @@ log = logging.getLogger(__name__)
 
 def hub(settings: Settings) -> int:
     """Runs the hub until a signal comes."""
-    return asyncio.run(serve_apps(lambda: [hub_app(settings, wire(settings))]))
+    return asyncio.run(serve_apps(lambda: [_hub(settings)]))
 
 
 def region(settings: Settings, name: str) -> int:
     """Runs one region's worker until a signal comes."""
     chosen = settings.region(name)
-    return asyncio.run(serve_apps(lambda: [region_app(settings, chosen, wire(settings))]))
+    return asyncio.run(serve_apps(lambda: [_region(settings, chosen)]))
+
+
+def _hub(settings: Settings) -> faust.App:
+    """With its pages."""
+    wiring = wire(settings)
+    app = hub_app(settings, wiring)
+    serve(app, settings, wiring)
+    return app
+
+
+def _region(settings: Settings, chosen: Region) -> faust.App:
+    """With its pages."""
+    wiring = wire(settings)
+    app = region_app(settings, chosen, wiring)
+    serve(app, settings, wiring, chosen.name)
+    return app
 
 
 def wire(settings: Settings) -> Wiring:
@@ -114,7 +131,6 @@ def __getattr__(name: str) -> faust.App:
         raise AttributeError(name)
     environment = Environment()
     settings = environment.settings()
-    wiring = wire(settings)
     if environment.region is None:
-        return hub_app(settings, wiring)
-    return region_app(settings, settings.region(environment.region), wiring)
+        return _hub(settings)
+    return _region(settings, settings.region(environment.region))

@@ -16,6 +16,7 @@ from pipeline.config.source import Tree, is_reference, label
 
 API_SECRETS: Final = ("api_key", "secret_key", "password")
 BUS_SECRETS: Final = ("url",)
+WEB_SECRETS: Final = ("token",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ def own_secrets(tree: dict[str, Tree], role: Role) -> dict[str, Tree]:
     if not isinstance(regions, list):
         return tree
     kept = {key: value for key, value in tree.items() if key != "database" or not _without_sql(regions, role)}
+    web = kept.get("web")
+    if role.kind == "bridge" and isinstance(web, dict):  # it serves no pages
+        kept["web"] = {key: value for key, value in web.items() if key not in WEB_SECRETS}
     return {
         **kept,
         "regions": [_own(region, role) if isinstance(region, dict) else region for region in regions],
@@ -82,6 +86,9 @@ def plain_secrets(tree: dict[str, Tree]) -> Iterator[str]:
     """The paths of the secrets that stand in the file itself."""
     if _holds_password(tree.get("database")):
         yield "database"
+    web = tree.get("web")
+    if isinstance(web, dict):
+        yield from (f"web.{key}" for key in WEB_SECRETS if _stands_open(web.get(key)))
     for index, region in enumerate(tree.get("regions", ())):
         where = f"regions[{label(region, index)}]"
         yield from (f"{where}.{key}" for key in API_SECRETS if _stands_open(region.get(key)))

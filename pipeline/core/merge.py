@@ -72,16 +72,16 @@ def merge(
         record = _born(seen, at)
         grave = graves.get(record.parent) or graves.get(record.uuid)
         if grave is None:
-            return _send(record, Outcome.CREATED, (), topology)
+            return send(record, Outcome.CREATED, (), topology)
         buried, conflicts = _bury(record, grave)
-        return _send(buried, Outcome.REMOVED, conflicts, topology)
+        return send(buried, Outcome.REMOVED, conflicts, topology)
     if is_redelivery(record, at):
         return Merged(record, Outcome.REDELIVERED)
     if seen.fields is None:
         changed, outcome, conflicts = _absent(record, seen, graves.get(record.parent))
     else:
         changed, outcome, conflicts = _present(record, seen, topology, graves)
-    return _send(_confirm(changed, seen, at), outcome, conflicts, topology)
+    return send(_confirm(changed, seen, at), outcome, conflicts, topology)
 
 
 def is_redelivery(record: Record, at: Position) -> bool:
@@ -217,7 +217,7 @@ def _same_log(log: str, other: str) -> bool:
     return log.partition("/")[0] == other.partition("/")[0]
 
 
-def _send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topology: Topology) -> Merged:
+def send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topology: Topology) -> Merged:
     """Rule 5: every region that will not hold the record gets it. One new version serves them all."""
     wanted = record.desired()
     behind = [name for name in topology.priority if record.region(name).expected != wanted]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 
 from pipeline.core.entities import Kind
 from pipeline.outbox import futile
@@ -217,16 +217,21 @@ class AuditStore:
             return [RegionRow(**row) for row in connection.execute(active).mappings()]
 
     def _retry(self, which: ColumnElement[bool], now: int) -> int:
-        """From the beginning: what calls without effect, or a person's refusal, stopped is tried anew."""
-        dead = select(outbox.c.id).where(which, outbox.c.state == "dead").with_for_update()
         with writing(self._engine) as connection:
-            ids = list(connection.execute(dead).scalars())
-            futile.forget(connection, ids)
-            ask_again(connection, ids, now)
-            for chunk in chunks(ids):
-                connection.execute(
-                    update(outbox)
-                    .where(outbox.c.id.in_(chunk))
-                    .values(state="pending", due_time=now, waits_for=None, processed_time=None)
-                )
-        return len(ids)
+            return len(try_again(connection, which, now))
+
+
+def try_again(connection: Connection, which: ColumnElement[bool], now: int) -> list[int]:
+    """Those of these rows that are dead are pending, from the beginning: what calls without effect, or a
+    person's refusal, stopped is tried anew. Their ids."""
+    dead = select(outbox.c.id).where(which, outbox.c.state == "dead").with_for_update()
+    ids = list(connection.execute(dead).scalars())
+    futile.forget(connection, ids)
+    ask_again(connection, ids, now)
+    for chunk in chunks(ids):
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id.in_(chunk))
+            .values(state="pending", due_time=now, waits_for=None, processed_time=None)
+        )
+    return ids

@@ -1,17 +1,20 @@
 """The types of columns, declared once for all tables, and how tables are made on MariaDB and MySQL.
 
-Used by `schema`.
+Used by `schema` and `acts`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, String
+from sqlalchemy import BigInteger, Integer, LargeBinary, MetaData, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 UUID_MAX: Final = 64
+
+metadata: Final = MetaData()
+"""All tables."""
 
 OPTIONS: Final[dict[str, Any]] = {
     "mysql_charset": "utf8mb4",

@@ -86,28 +86,40 @@ class HoldStore:
         """It is removed, and nothing is asked again; what is in quarantine is removed at once. Raises
         `NotHeld`."""
         with writing(self._engine) as connection:
-            row = _take(connection, id_)
-            _decide(connection, id_, APPROVED, note, now)
-            _reopen(connection, row["outbox_id"], now)
+            approve(connection, id_, note, now)
 
     def refuse(self, id_: int, note: str, now: int) -> None:
         """It stays in the region. What is in quarantine, or was before it was held, is first given back its
         state by the region's worker. Raises `NotHeld`."""
         with writing(self._engine) as connection:
-            row = _take(connection, id_)
-            _decide(connection, id_, REFUSED, note, now)
-            if row["state_before"] is not None:
-                _reopen(connection, row["outbox_id"], now)
-                return
-            message = refusal(note)
-            connection.execute(
-                update(outbox)
-                .where(outbox.c.id == row["outbox_id"])
-                .values(state="dead", result="refused", message=cut(message, MESSAGE_MAX), processed_time=now)
-            )
-            mark = cut(f"{row['region']}: {message}", MESSAGE_MAX)
-            connection.execute(update(entity).where(entity.c.uuid == row["entity"]).values(marked=mark))
-            wake(connection, [(row["entity"], row["region"])], now)  # what waits for its end learns of it
+            refuse(connection, id_, note, now)
+
+
+def approve(connection: Connection, id_: int, note: str, now: int) -> RowMapping:
+    """What `HoldStore.approve` does, in a transaction of the caller's; the hold that it was done to."""
+    row = _take(connection, id_)
+    _decide(connection, id_, APPROVED, note, now)
+    _reopen(connection, row["outbox_id"], now)
+    return row
+
+
+def refuse(connection: Connection, id_: int, note: str, now: int) -> RowMapping:
+    """What `HoldStore.refuse` does, likewise."""
+    row = _take(connection, id_)
+    _decide(connection, id_, REFUSED, note, now)
+    if row["state_before"] is not None:
+        _reopen(connection, row["outbox_id"], now)
+        return row
+    message = refusal(note)
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id == row["outbox_id"])
+        .values(state="dead", result="refused", message=cut(message, MESSAGE_MAX), processed_time=now)
+    )
+    mark = cut(f"{row['region']}: {message}", MESSAGE_MAX)
+    connection.execute(update(entity).where(entity.c.uuid == row["entity"]).values(marked=mark))
+    wake(connection, [(row["entity"], row["region"])], now)  # what waits for its end learns of it
+    return row
 
 
 def refusal(note: str) -> str:

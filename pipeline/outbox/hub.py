@@ -49,7 +49,8 @@ REPUBLISH_AFTER_MS: Final = 600_000
 """A row that is not settled this long after it was published is published again."""
 LETTER_BYTES_MAX: Final = 1024 * 1024
 
-_ENTITY_COLUMNS: Final = ("name", "name_key", "parent", "present", "version", "revision", "body", "modified")
+_KEPT: Final = frozenset({"uuid", "kind", "created", "marked"})
+_ENTITY_COLUMNS: Final = tuple(column.name for column in entity.c if column.name not in _KEPT)
 
 
 NaturalKey = tuple[str, Kind, str]
@@ -173,12 +174,7 @@ class HubStore:
         if not changes:
             return []
         with writing(self._engine) as connection:
-            _write_entities(connection, changes, now)
-            seen = [change.mapping for change in changes if change.mapping]
-            wake(connection, write_mappings(connection, seen, now) | _ended(changes), now)
-            futile.revive(connection, [(one.record, one.mapping) for one in changes if one.mapping], now)
-            _write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
-            return _write_outbox(connection, [one for change in changes for one in change.desired], now)
+            return commit(connection, changes, now)
 
     def published(self, ids: Sequence[int], now: int) -> None:
         """These rows are on their topics. One that was settled or parked in the meantime stays so."""
@@ -207,6 +203,16 @@ class HubStore:
         ]
         with writing(self._engine) as connection:
             insert_new(connection, dead_letter, rows)
+
+
+def commit(connection: Connection, changes: Sequence[Change], now: int) -> list[tuple[int, Desired, bytes]]:
+    """What `HubStore.commit` does, in a transaction of the caller's."""
+    _write_entities(connection, changes, now)
+    seen = [change.mapping for change in changes if change.mapping]
+    wake(connection, write_mappings(connection, seen, now) | _ended(changes), now)
+    futile.revive(connection, [(one.record, one.mapping) for one in changes if one.mapping], now)
+    _write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
+    return _write_outbox(connection, [one for change in changes for one in change.desired], now)
 
 
 def _ended(changes: Sequence[Change]) -> set[tuple[str, str]]:

@@ -22,6 +22,7 @@ def entity_row(record: Record, revision: int, now: int) -> dict[str, Any]:
         "kind": record.kind.value,
         "name": cut(name, NAME_MAX),
         "name_key": name_key(name),
+        "email_key": email_key(record),
         "parent": record.parent,
         "present": record.life.present,
         "version": record.version,
@@ -30,6 +31,12 @@ def entity_row(record: Record, revision: int, now: int) -> dict[str, Any]:
         "created": record.life.stamp.time,
         "modified": now,
     }
+
+
+def email_key(record: Record) -> str | None:
+    """By what a user is found who is known by an e-mail address alone."""
+    value = record.fields.get("email")
+    return name_key(value.text) if value is not None and value.text else None
 
 
 def read_founder(connection: Connection, account: str) -> Founder | None:

@@ -15,21 +15,21 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
-from pipeline.outbox.columns import OPTIONS, body, number, uuid, word
+from pipeline.outbox.acts import audit
+from pipeline.outbox.columns import OPTIONS, body, metadata, number, uuid, word
+
+__all__ = ["audit", "metadata"]
 
 NAME_MAX: Final = 255
 MESSAGE_MAX: Final = 4000
 """Characters kept of a message; a TEXT column takes 16,383 of the widest."""
 RESULT_MAX: Final = 64
-
-metadata: Final = MetaData()
 
 region: Final = Table(
     "region",
@@ -61,7 +61,10 @@ entity: Final = Table(
     Column("created", BigInteger(), nullable=False),
     Column("modified", BigInteger(), nullable=False),
     Column("marked", Text()),  # why it is stuck in a region
+    Column("email_key", String(NAME_MAX)),  # a user's e-mail address without case
     Index("ix_entity_natural", "parent", "kind", "name_key"),
+    Index("ix_entity_name", "name_key"),
+    Index("ix_entity_email", "email_key"),
     **OPTIONS,
 )
 
@@ -115,6 +118,9 @@ outbox: Final = Table(
     UniqueConstraint("entity", "region", "version", name="uq_outbox_desired"),
     Index("ix_outbox_due", "region", "state", "due_time"),
     Index("ix_outbox_waits", "region", "waits_for"),
+    Index("ix_outbox_state", "state"),  # InnoDB's and SQLite's indexes end with the key: in its order
+    Index("ix_outbox_created", "created_time"),
+    Index("ix_outbox_processed", "processed_time", "region", "state"),
     **OPTIONS,
 )
 
@@ -164,6 +170,7 @@ hold: Final = Table(
     Column("note", Text()),
     Column("until", BigInteger()),  # quarantined until then; null: never was
     Column("state_before", word()),  # the state that it had before the quarantine
+    Index("ix_hold_entity", "entity"),
     **OPTIONS,
 )
 

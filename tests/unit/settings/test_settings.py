@@ -96,6 +96,7 @@ def test_the_example_says_the_defaults() -> None:
     for name in ("topology", "kafka", "kafka_options", "database", "log_level"):
         assert tree[name] == getattr(least, name), name
     assert tree["hub"] == least.hub.model_dump()
+    assert tree["web"] == {**least.web.model_dump(), "names": []}
     told = tree["regions"][0]
     for name in (
         "root_url",
@@ -120,7 +121,7 @@ def test_the_containers_settings_load() -> None:
 
 def every_key(model: Any) -> list[str]:
     keys = list(model.model_fields)
-    for name in ("hub", "bus"):
+    for name in ("hub", "bus", "web"):
         if name in model.model_fields:
             keys += every_key(model.model_fields[name].annotation)
     if "regions" in keys:
@@ -482,3 +483,26 @@ def test_a_region_s_mode_and_its_limits() -> None:
 )
 def test_wrong_limits(changes: dict[str, Any], words: str) -> None:
     assert words in refused(regions(**changes))
+
+
+def test_processes_of_one_machine_have_pages_of_their_own() -> None:
+    settings = parse(regions())
+    ports = [settings.web_port(), settings.web_port("berlin"), settings.web_port("tokyo")]
+    assert ports == [6066, 6067, 6068]
+    assert settings.web.host == "127.0.0.1"
+    assert settings.web.token is None
+    off = parse({**regions(), "web": {"port": None}})
+    free = parse({**regions(), "web": {"port": 0}})
+    assert [one.web_port(name) for one in (off, free) for name in (None, "tokyo")] == [None, None, 0, 0]
+
+
+def test_a_token_is_long_and_only_where_there_are_pages() -> None:
+    with pytest.raises(SettingsError, match="web.token: is shorter than 16 characters"):
+        parse({**regions(), "web": {"token": "short"}})
+    tree = {**regions(), "web": {"token": "${WEB_TOKEN}"}}
+    token = parse(tree, {"WEB_TOKEN": "x" * 16}).web.token
+    assert token is not None and token.get_secret_value() == "x" * 16
+    with pytest.raises(SettingsError, match="WEB_TOKEN is not set"):
+        parse(tree, {}, HUB)
+    assert parse(tree, {}, Role("bridge", "berlin")).web.token is None
+    assert parse({**regions(), "web": {"token": "y" * 16}}).plain_secrets[0] == "web.token"

@@ -1,0 +1,112 @@
+"""The page of one entity, and the search that leads to it.
+
+In: a canonical UUID, or what somebody typed. Out: values for a page or for JSON. Called by the server as
+`routes` says, and by `region-sync history`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.core.entities import FIELDS, ROOT
+from pipeline.core.records import Record
+from pipeline.outbox.engine import Engine, reading
+from pipeline.outbox.searching import paths, search
+from pipeline.outbox.timeline import History, history
+from pipeline.views import params as read
+from pipeline.views.sources import NotThere, Params, Sources
+from pipeline.views.why import Case, why
+
+PARENT = "parent"
+
+
+def found(sources: Sources, params: Params) -> dict[str, Any]:
+    """What may be meant by `q`."""
+    text = read.text(params, "q") or ""
+    return {"q": text, "hits": [asdict(hit) for hit in search(sources.engine, text)]}
+
+
+def entity(sources: Sources, params: Params) -> dict[str, Any]:
+    """The record, what each region holds, and what happened."""
+    return told(sources.engine, params["uuid"], sources.modes)
+
+
+def told(engine: Engine, uuid: str, modes: Mapping[str, str]) -> dict[str, Any]:
+    """The same for whoever has no `Sources`. Raises `NotThere`."""
+    known = history(engine, uuid)
+    if known is None:
+        raise NotThere(f"no entity has the canonical UUID {uuid[:80]}")
+    with reading(engine) as connection:
+        names = paths(connection, _named(known, uuid))
+    return {
+        "uuid": uuid,
+        "kind": known.record.kind.value,
+        "name": known.record.fields["name"].text,
+        "path": names[uuid],
+        "present": known.record.life.present,
+        "life": asdict(known.record.life.stamp),
+        "version": known.record.version,
+        "created": known.created,
+        "modified": known.modified,
+        "marked": known.marked,
+        "fields": _fields(known.record, names),
+        "regions": [_region(known, name, modes, names) for name in _regions(known, modes)],
+        "timeline": [asdict(moment) for moment in known.moments],
+    }
+
+
+def _named(known: History, uuid: str) -> set[str]:
+    """Everything whose path is shown."""
+    named = {uuid, known.record.parent}
+    for state in known.record.regions.values():
+        named |= {state.confirmed[PARENT]} if state.confirmed else set()
+    named |= {row.waits_for for row in known.newest.values() if row.waits_for is not None}
+    return named - {ROOT}
+
+
+def _regions(known: History, modes: Mapping[str, str]) -> list[str]:
+    others = {*known.theres, *known.newest, *known.record.regions} - set(modes)
+    return [*modes, *sorted(others)]
+
+
+def _fields(record: Record, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "field": name,
+            "value": value.text,
+            "shown": names.get(value.text, value.text) if name == PARENT else value.text,
+            "stamp": asdict(value.stamp),
+        }
+        for name in FIELDS[record.kind]
+        if (value := record.fields.get(name)) is not None
+    ]
+
+
+def _region(known: History, name: str, modes: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
+    there, row = known.theres.get(name), known.newest.get(name)
+    held = known.record.region(name).confirmed
+    wanted = known.record.desired()
+    awaited = names.get(row.waits_for) if row is not None and row.waits_for is not None else None
+    return {
+        "region": name,
+        "uuid": there.uuid if there else None,
+        "present": there is not None and there.present,
+        "seen": there.modified if there else None,
+        "holds": held,
+        "shown": {
+            key: names.get(text, text) if key == PARENT else text for key, text in (held or {}).items()
+        },
+        "differs": sorted(_differing(wanted, held)),
+        "under_way": [sent.version for sent in known.record.region(name).sent],
+        "row": asdict(row) if row else None,
+        "why": why(Case(known.record, name, modes.get(name), there, row, awaited)),
+    }
+
+
+def _differing(wanted: Mapping[str, str] | None, held: Mapping[str, str] | None) -> set[str]:
+    """The fields that are not as they should be; those of an entity that is not there are no difference."""
+    if wanted is None or held is None:
+        return set()
+    return {name for name, text in wanted.items() if held.get(name) != text}

@@ -1,0 +1,67 @@
+"""The first page: a card a region. In: nothing. Out: values for a page or for JSON. Called by the server as
+`routes` says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from pipeline.outbox.gaps import GapRow
+from pipeline.outbox.overview import Standing, overview
+from pipeline.views.sources import Params, Sources
+
+LATE_MS: Final = 60_000
+"""What is under way for so long is late."""
+
+
+def regions(sources: Sources, _params: Params) -> dict[str, Any]:
+    """How every region stands."""
+    now = sources.clock()
+    found = overview(sources.engine, now)
+    lag = sources.lag()
+    order = list(sources.modes)
+    cards = sorted(
+        found.regions, key=lambda one: order.index(one.region) if one.region in order else len(order)
+    )
+    return {
+        "time": now,
+        "regions": [_card(one, lag.messages.get(one.region), now) for one in cards],
+        "hub_lag": lag.messages.get("hub"),
+        "lag_error": lag.error,
+        "conflicts": found.conflicts,
+        "dead_letters": found.dead_letters,
+    }
+
+
+def _card(one: Standing, lag: int | None, now: int) -> dict[str, Any]:
+    card = asdict(one)
+    gap = one.gap or GapRow(one.region)
+    oldest = None if one.oldest_open is None else max(0, now - one.oldest_open)
+    return {
+        **card,
+        "gap": asdict(gap),
+        "lag": lag,
+        "oldest_open_ms": oldest,
+        "troubles": list(_troubles(one, gap, oldest)),
+    }
+
+
+def _troubles(one: Standing, gap: GapRow, oldest: int | None) -> list[str]:
+    """What a person should look at, the worst first."""
+    told = []
+    if gap.scan_needed_since is not None:
+        told.append("what changed may be told nowhere: a full scan is needed")
+    if gap.silent_since is not None:
+        told.append("its event log moves and its bus says nothing")
+    if one.states.get("dead"):
+        told.append(f"{one.states['dead']} failed")
+    if one.holds:
+        told.append(f"{one.holds} {'removal waits' if one.holds == 1 else 'removals wait'} for a person")
+    if oldest is not None and oldest > LATE_MS and one.mode == "apply":
+        told.append("something has been under way for long")
+    if one.proof is not None and not one.proof.equal:
+        told.append("it was not equal to the others when last looked at")
+    if one.mode != "apply":
+        told.append(f"mode {one.mode}: nothing is applied")
+    return told

@@ -1,0 +1,44 @@
+"""What the pages are read from, and the words in which a page says that it can't be shown.
+
+Built by `pipeline.web`; handed to every page and every action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.core.records import Topology
+from pipeline.outbox.engine import Engine
+
+Params = Mapping[str, str]
+"""What the address says: parts of the path, and the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Messages that a consumer group has not finished, by group's short name (a region's, or `hub`); `error`:
+    why that is not known."""
+
+    messages: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """`modes`: region → its mode, in the order of the settings. `lag` waits for the network, as does every
+    read from `engine`: pages are read in threads."""
+
+    engine: Engine
+    clock: Callable[[], int]
+    topology: Topology
+    modes: Mapping[str, str]
+    lag: Callable[[], Lag] = Lag
+
+
+class NotThere(LookupError):
+    """There is no such thing; the text says which."""
+
+
+class BadQuery(ValueError):
+    """The address asks for what can't be; the text is for the person who wrote it."""

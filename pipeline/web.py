@@ -1,0 +1,168 @@
+"""Puts the pages on a Faust app's own web server.
+
+In: an app that is not started yet, settings, the wiring, which process it is. Out: the app serves pages, and
+nothing of Faust's own (tables, router, statistics). Called by `pipeline.worker` and `pipeline.run`. A port
+that is taken, or that can't be had, costs the pages and not the sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from typing import Any, Final, cast
+
+import faust
+from aiohttp.web import AppRunner, BaseSite, TCPSite
+from faust.web.base import BlueprintManager
+from faust.web.drivers.aiohttp import Web
+
+from pipeline.agents.publish import BrokenProducer, Message, Publisher
+from pipeline.app import Wiring
+from pipeline.core import topics
+from pipeline.core.errors import TemporaryError
+from pipeline.progress import Progress
+from pipeline.settings import Settings
+from pipeline.settings import Web as WebSettings
+from pipeline.views.access import Access
+from pipeline.views.requeue import Put
+from pipeline.views.server import BODY_MAX, Views
+from pipeline.views.sources import Lag, Sources
+
+CLOSE_S: Final = 2.0
+"""How long a page under way may hold up the end of the process."""
+WAITED_FOR: Final = {"message.timeout.ms": "15000", "log_level": "0"}
+"""A person waits for the one message: Kafka that does not take it for so long is said to be away."""
+LAG_FOR_S: Final = 5.0
+"""So old may a lag be: however many look, the broker is asked once."""
+
+log = logging.getLogger(__name__)
+
+
+class Server(Web):
+    """Faust's, with our routes alone, on our address."""
+
+    def __init__(self, app: faust.App, views: Views, settings: WebSettings, lag: LagReader) -> None:
+        super().__init__(app)
+        self.blueprints = BlueprintManager()  # none of Faust's own pages
+        self.web_app.middlewares.append(views.guard)
+        self.web_app._client_max_size = BODY_MAX
+        self.web_app.add_routes(views.routes())
+        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=CLOSE_S)
+        self.settings = settings
+        self._lag = lag
+        self.address: str | None = None
+
+    def _create_site(self) -> BaseSite:
+        return TCPSite(self._runner, self.settings.host, self.settings.port)
+
+    async def start_server(self) -> None:
+        host, port = self.settings.host, self.settings.port
+        try:
+            await super().start_server()
+        except OSError as error:
+            log.warning("no pages: %s:%s can't be had: %s", host, port, error.strerror or error)
+            return
+        port = self._runner.addresses[0][1]
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        log.info("pages: %s", self.address)
+
+    def invitation(self) -> str:
+        """For a person at a terminal of this machine."""
+        if self.address is None:
+            return "No pages: their port is taken."
+        token = self.settings.token
+        told = (
+            "" if token is None else f"\nTo change something there, sign in with {token.get_secret_value()}"
+        )
+        return f"Watch it at {self.address}{told}"
+
+    async def stop_server(self) -> None:
+        await super().stop_server()
+        await asyncio.to_thread(self._lag.close)
+
+
+class LagReader:
+    """How far the consumer groups are behind, asked of the broker now and then."""
+
+    def __init__(self, settings: Settings, wiring: Wiring) -> None:
+        self._regions = [region.name for region in settings.active]
+        self._wiring = wiring
+        self._progress: Progress | None = None
+        self._turn = threading.Lock()
+        self._last = Lag()
+        self._asked = float("-inf")
+
+    def __call__(self) -> Lag:
+        with self._turn:
+            if time.monotonic() - self._asked > LAG_FOR_S:
+                self._last = self._ask()
+                self._asked = time.monotonic()
+            return self._last
+
+    def close(self) -> None:
+        with self._turn:
+            if self._progress is not None:
+                self._progress.close()
+                self._progress = None
+
+    def _ask(self) -> Lag:
+        if self._progress is None:
+            self._progress = Progress(self._wiring.brokers, self._wiring.kafka_options)
+        try:
+            found = {"hub": self._progress.lag(topics.HUB_GROUP, topics.OBSERVATIONS)}
+            for name in self._regions:
+                group = topics.region_group(name)
+                found[name] = sum(
+                    self._progress.lag(group, topic) for topic in (topics.events(name), topics.desired(name))
+                )
+        except TemporaryError as error:
+            return Lag(error=str(error))
+        return Lag(found)
+
+
+def serve(app: faust.App, settings: Settings, wiring: Wiring, region: str | None = None) -> Server | None:
+    """To be called before the app starts. `region`: whose worker it is; None for the hub's. None where no
+    pages are wanted."""
+    port = settings.web_port(region)
+    if port is None:
+        return None
+    web = settings.web
+    lag = LagReader(settings, wiring)
+    sources = Sources(
+        wiring.engine,
+        wiring.clock,
+        settings.rules(),
+        {one.name: one.mode.value for one in settings.active},
+        lag,
+    )
+    token = web.token.get_secret_value() if web.token is not None else None
+
+    async def put(what: Put) -> None:
+        publisher = Publisher(wiring.brokers, {**wiring.kafka_options, **WAITED_FOR})
+        try:
+            await publisher.publish([Message(*what)])
+        except BrokenProducer as error:
+            raise TemporaryError(f"Kafka does not take messages: {error}") from error
+        finally:
+            publisher.close(1.0)
+
+    views = Views(sources, Access(token, web.host, web.names), put)
+    server = Server(app, views, web.model_copy(update={"port": port}), lag)
+    owner = cast(Any, app)
+    owner.web = server
+    owner.boot_strategy.enable_web = True
+    return server
+
+
+def port_near(wanted: int) -> int:
+    """That port where it is free; 0, any, where it is not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
+    return wanted
