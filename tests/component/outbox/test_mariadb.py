@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.outbox.acting_contract import ActingContract
 from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
+from tests.unit.outbox.looking_contract import LookingContract
 from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.scan_contract import ScanContract
@@ -49,4 +51,12 @@ class TestScan(ScanContract):
 
 
 class TestProof(ProofContract):
+    pass
+
+
+class TestActing(ActingContract):
+    pass
+
+
+class TestLooking(LookingContract):
     pass

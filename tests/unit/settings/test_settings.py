@@ -497,7 +497,7 @@ def test_processes_of_one_machine_have_pages_of_their_own() -> None:
 
 
 def test_a_token_is_long_and_only_where_there_are_pages() -> None:
-    with pytest.raises(SettingsError, match="web.token: is shorter than 16 characters"):
+    with pytest.raises(SettingsError, match=r"web\.token: is shorter than 16 characters"):
         parse({**regions(), "web": {"token": "short"}})
     tree = {**regions(), "web": {"token": "${WEB_TOKEN}"}}
     token = parse(tree, {"WEB_TOKEN": "x" * 16}).web.token
