@@ -123,8 +123,8 @@ def _hour(connection: Connection, found: Found, now: int) -> None:
     step = (outbox.c.processed_time - began) // STEP_MS
     query = (
         select(outbox.c.region, outbox.c.state, step, func.count(), func.max(outbox.c.processed_time))
-        .where(outbox.c.processed_time > began)  # and no state, whose index would be taken instead
-        .group_by(outbox.c.region, outbox.c.state, step)
+        .where(outbox.c.processed_time > began)
+        .group_by(step, outbox.c.region, outbox.c.state)  # in no index's order, which would be taken instead
     )
     for name, state, at, number, last in connection.execute(query):
         if name not in found or state not in ENDS:
