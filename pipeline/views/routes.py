@@ -25,12 +25,13 @@ API: Final = "/api/v1"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`path` of the page; `api` of the same as JSON, where that differs."""
+    """`path` of the page; `api` of the same as JSON, where that differs. `query`: the filters it takes."""
 
     path: str
     title: str
     template: str
     read: Callable[[Sources, Params], dict[str, Any]]
+    query: tuple[str, ...] = ()
     api: str = ""
 
     @property
@@ -72,15 +73,22 @@ def _requeue(sources: Sources, id_: int, by: By) -> Put:
     return topic, key, value
 
 
+PIECE: Final = ("before", "after", "limit")
 PAGES: Final = (
     Page("/", "Regions", "regions.html", regions.regions, api="/regions"),
-    Page("/search", "Search", "search.html", entity.found),
+    Page("/search", "Search", "search.html", entity.found, ("q",)),
     Page("/entity/{uuid:.+}", "Entity", "entity.html", entity.entity),
-    Page("/outbox", "Outbox", "outbox.html", rows.outbox),
+    Page(
+        "/outbox",
+        "Outbox",
+        "outbox.html",
+        rows.outbox,
+        ("region", "state", "kind", "entity", "since", "until", *PIECE),
+    ),
     Page("/outbox/{id}", "Outbox row", "row.html", rows.row),
-    Page("/holds", "Holds", "holds.html", ledgers.holds),
-    Page("/conflicts", "Conflicts", "conflicts.html", ledgers.ledger),
-    Page("/dead-letters", "Dead letters", "letters.html", ledgers.dead_letters),
+    Page("/holds", "Holds", "holds.html", ledgers.holds, ("region", "decided", "limit")),
+    Page("/conflicts", "Conflicts", "conflicts.html", ledgers.ledger, ("entity", "region", *PIECE)),
+    Page("/dead-letters", "Dead letters", "letters.html", ledgers.dead_letters, ("region", *PIECE)),
 )
 
 ACTIONS: Final = (

@@ -114,7 +114,7 @@ class Views:
 
     def _html(self, page: Page) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
-            params = {**request.query, **request.match_info}
+            params = _params(page, request)
             data = await self._in_thread(lambda: page.read(self._sources, params))
             values = {"title": page.title, "params": dict(request.query), "data": data}
             return self._page(request, page.template, values)
@@ -123,7 +123,7 @@ class Views:
 
     def _json(self, page: Page) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
-            params = {**request.query, **request.match_info}
+            params = _params(page, request)
             return web.json_response(await self._in_thread(lambda: page.read(self._sources, params)))
 
         return answer
@@ -255,6 +255,12 @@ def _status(error: Exception) -> int:
         return error.status
     statuses = {NotThere: 404, BadQuery: 400, PermanentError: 409, TemporaryError: 503}
     return next(status for kind, status in statuses.items() if isinstance(error, kind))
+
+
+def _params(page: Page, request: web.Request) -> dict[str, str]:
+    """What the page is asked, and no more."""
+    asked = {name: request.query[name] for name in page.query if name in request.query}
+    return {**asked, **request.match_info}
 
 
 def _see(path: str) -> web.Response:

@@ -1,4 +1,4 @@
-"""Pages over 10 regions and 100,000 outbox rows: a bounded number of queries, none of which reads all rows."""
+"""Pages over 10 regions and 100,000 outbox rows: a bounded number of queries, none reads all rows."""
 
 from __future__ import annotations
 
@@ -129,9 +129,7 @@ def test_the_regions_page_asks_a_bounded_number_of_questions(large: Engine, sour
         pytest.param({"entity": "entity77"}, id="one entity's"),
     ],
 )
-def test_the_outbox_page_reads_what_it_shows(
-    params: dict[str, str], large: Engine, sources: Sources
-) -> None:
+def test_the_outbox_page_reads_what_it_shows(params: dict[str, str], large: Engine, sources: Sources) -> None:
     with noted(large) as queries, worked(large) as steps:
         found = rows.outbox(sources, params)
     assert 0 < len(found["rows"]) <= 50

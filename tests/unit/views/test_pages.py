@@ -1,0 +1,136 @@
+"""What the pages show and do, over a little of everything; and that text is shown as text."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.core import topics
+from pipeline.core.entities import ROOT, Kind
+from pipeline.outbox import schema
+from pipeline.outbox.hub import Change, DeadLetter, HubStore
+from tests.unit.outbox.builders import NOW, Clock, at, desired, keep, record, row
+from tests.unit.views.conftest import Site
+from tests.unit.views.world import EVENT, furnish
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{ 7 * 7 }}",
+    "\u202egnitirw tfel ot thgir",
+    "😀 Ünïcödé",
+    "x" * 500,
+)
+
+
+def shown(page: str) -> str:
+    """The page's text, without its marks."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+async def test_regions(site: Site, engine: Engine) -> None:
+    furnish(engine)
+    text = shown(await site.page("/"))
+    assert "3 observations wait to be merged." in text
+    assert "1 conflict , 2 dead letters" in text
+    assert "1 failed" in text and "1 removal waits for a person" in text
+    assert "equal since" in text and "2 different" in text
+    assert "never looked: region-sync verify" in text
+    found = await site.json("/regions")
+    assert [one["region"] for one in found["regions"]] == ["r1", "r2", "r3"]
+    assert [one["lag"] for one in found["regions"]] == [1, 0, None]
+
+
+async def test_an_entity(site: Site, engine: Engine) -> None:
+    furnish(engine)
+    page = await site.page("/entity/u1")
+    text = shown(page)
+    assert "ROOT|acme|alice" in text
+    assert '<td class="differs"><strong>≠ <bdi>early</bdi></strong></td>' in page
+    assert "It differs here: nothing was sent to the region yet." in text
+    assert "It is not here: it failed (no such user), and stays so until it is tried again" in text
+    assert "updateUser: HTTP 431: no such user 12 ms" in text
+    assert "email: 'late' of r2 won over 'early'" in text
+
+
+async def test_holds(site: Site, engine: Engine) -> None:
+    furnish(engine)
+    assert "it would take along 4 VMs" in await site.page("/holds")
+    await site.sign_in("ann")
+    assert (await site.act("/holds/1/refuse", "still in use")).status == 303
+    assert "Nothing waits for a person." in await site.page("/holds")
+    text = shown(await site.page("/holds?decided=yes"))
+    assert "refused" in text and "refuse by ann: still in use" in text
+
+
+async def test_the_loser_of_a_conflict_is_made_to_win(site: Site, engine: Engine) -> None:
+    furnish(engine)
+    await site.sign_in("ann")
+    page = await site.page("/conflicts")
+    assert "it is the later change" in page and "Let the loser win" in page
+    assert (await site.act("/conflicts/1/overrule", "the customer said so")).status == 303
+    text = shown(await site.page("/conflicts"))
+    assert "It can't be turned round: the value was changed again since then." in text
+    assert "overrule by ann: the customer said so" in text
+    fields = {one["field"]: one for one in (await site.json("/entity/u1"))["fields"]}
+    assert fields["email"]["value"] == "early"
+    assert (await site.act("/conflicts/1/overrule")).status == 409
+
+
+async def test_dead_letters(site: Site, engine: Engine) -> None:
+    furnish(engine)
+    await site.sign_in("ann")
+    text = shown(await site.page("/dead-letters"))
+    assert "{<script>" in text and "requeue by ann: upgraded" in text
+    refused = await site.act("/dead-letters/1/requeue")
+    assert refused.status == 409
+    assert "it still can&#39;t be read: body is not JSON" in await refused.text()
+    assert (await site.act("/dead-letters/2/requeue")).status == 303
+    assert site.put == [(topics.events("r1"), b"u1", EVENT)]
+
+
+async def test_letters_go_back_where_they_belong(site: Site, engine: Engine) -> None:
+    hub = HubStore(engine, Clock())
+    user = record(Kind.USER, "u1", "alice", "a1")
+    hub.commit([Change(user, None, (desired(user),), mapping=at(user, "r2", "there"))], NOW)
+    message = row(engine, schema.outbox)["body"]
+    seen = b'{"v":1,"body":{"region":"r1","kind":"User","uuid":"u7","fields":null,"time":5}}'
+    letters = [(b"r2", message), (b"", seen), (b"", b'{"v":9,"body":{}}'), (b"elsewhere", EVENT)]
+    hub.keep_dead_letters(
+        [DeadLetter("t", 0, n, name.decode(), "", "x", body, NOW) for n, (name, body) in enumerate(letters)]
+    )
+    statuses = [
+        (await site.call(f"/dead-letters/{n}/requeue", who="bot", reason="x")).status for n in (1, 2, 3, 4)
+    ]
+    assert statuses == [200, 200, 409, 409]
+    assert site.put == [
+        (topics.desired("r2"), b"there", message),
+        (topics.OBSERVATIONS, b"u7", seen),
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_name_is_shown_as_text(name: str, site: Site, engine: Engine) -> None:
+    hub = HubStore(engine, Clock())
+    domain = record(Kind.DOMAIN, "d/1?&#<b>", name, ROOT)
+    keep(hub, domain, sent=("r2",))
+    found = await site.json(f"/search?q={name[:100].replace('&', '%26').replace('#', '%23')}")
+    assert [hit["uuid"] for hit in found["hits"]] == ["d/1?&#<b>"]
+    for path in ("/entity/d%2F1%3F%26%23%3Cb%3E", "/outbox", "/outbox/1"):
+        page = await site.page(path)
+        for raw in ("<script", "<img", "onmouseover='", "<b>"):
+            assert raw not in page, path
+    answer = await site.client.get("/search", params={"q": name})
+    page = await answer.text()
+    assert "/entity/d%2F1%3F%26%23%3Cb%3E" in page
+    assert " ".join(name[:200].split()) in shown(page) or "img" in name or "script" in name
+    assert "<script" not in page and "<img" not in page
+
+
+async def test_names_of_any_writing_direction_stay_apart(site: Site, engine: Engine) -> None:
+    keep(HubStore(engine, Clock()), record(Kind.DOMAIN, "d1", "\u202eabc", ROOT))
+    assert "<bdi>\u202eabc</bdi>" in await site.page("/entity/d1")
