@@ -70,7 +70,8 @@ def conflicts(
     settings = load(config, HUB)
     if region is not None:
         settings.region(region)
-    asked = {"region": region, "entity": entity, "limit": str(limit), "before": before and str(before)}
+    asked = {"region": region, "entity": entity, "limit": str(limit)}
+    asked["before"] = None if before is None else str(before)
     with opened(settings) as engine:
         sources = Sources(engine, now_ms, settings.rules(), {})
         found = ledger(sources, {name: value for name, value in asked.items() if value is not None})

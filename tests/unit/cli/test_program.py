@@ -46,6 +46,8 @@ def test_all_commands_are_there() -> None:
         "worker region",
         "check",
         "status",
+        "history",
+        "conflicts",
         "outbox list",
         "outbox show",
         "outbox retry",
