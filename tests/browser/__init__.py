@@ -1,0 +1,1 @@
+"""The pages in a real browser, headless: Debian's Chromium and its driver, installed as the services are."""
