@@ -45,10 +45,9 @@ class Server(Web):
     """Faust's, with our routes alone, on our address."""
 
     def __init__(self, app: faust.App, views: Views, settings: WebSettings, lag: LagReader) -> None:
+        app.conf.web_application_options = {"middlewares": [views.guard], "client_max_size": BODY_MAX}
         super().__init__(app)
         self.blueprints = BlueprintManager()  # none of Faust's own pages
-        self.web_app.middlewares.append(views.guard)
-        self.web_app._client_max_size = BODY_MAX
         self.web_app.add_routes(views.routes())
         self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=CLOSE_S)
         self.settings = settings
@@ -96,11 +95,15 @@ class LagReader:
         self._asked = float("-inf")
 
     def __call__(self) -> Lag:
-        with self._turn:
-            if time.monotonic() - self._asked > LAG_FOR_S:
-                self._last = self._ask()
-                self._asked = time.monotonic()
-            return self._last
+        """What was found last, while somebody else asks: a broker that is away keeps one page waiting."""
+        if self._turn.acquire(blocking=False):
+            try:
+                if time.monotonic() - self._asked > LAG_FOR_S:
+                    self._last = self._ask()
+                    self._asked = time.monotonic()
+            finally:
+                self._turn.release()
+        return self._last
 
     def close(self) -> None:
         with self._turn:
