@@ -185,6 +185,6 @@ async def test_a_user_whose_name_is_taken_in_the_domain_is_a_conflict(net: Net) 
     _, steps = await planned(net)
     conflicts = {step.told["path"]: step.told["note"] for step in steps if step.told["drift"] == "conflict"}
     assert conflicts == {
-        "/dom|acc|ann": "on its way; another one has its name there",
+        "/dom|acc|ann": "on its way; another one has its name there; made with its account",
         "/dom|other|ANN": "its name is another one's elsewhere",
     }
