@@ -40,6 +40,8 @@ def test_all_commands_are_there() -> None:
         "demo",
         "scan",
         "verify",
+        "plan",
+        "apply",
         "run",
         "bridge",
         "worker hub",
