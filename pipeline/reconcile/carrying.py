@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
+from pipeline.core.drift import Drift
 from pipeline.core.errors import PermanentError
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.directory import REFUSED, Directory
@@ -27,8 +29,8 @@ LOOK_EVERY_S: Final = 0.3
 STALLED_S: Final = 60.0
 """Without one step coming to its end for so long, waiting is given up; what was released goes on."""
 
-SO_ALREADY: Final = "it is so already"
 CHANGED: Final = "changed since the plan was made"
+PARENT_LEFT_OUT: Final = "what it is in is left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Carrier:
         self._plans = PlanStore(means.engine, means.region, means.clock)
         self._hub = HubStore(means.engine, means.clock)
         self._revisions: dict[str, int] = {}
+        self._spared: set[str] = set()
 
     async def run(self, planned: PlanRow, told: Callable[[Advance], None] = untold) -> Carried:
         """To its end, or until nothing has moved for long. Raises the errors of errors.py."""
@@ -70,11 +73,10 @@ class Carrier:
             raise PermanentError(f"the plan {planned.hash} is {planned.region}'s")
         fresh = await Planner(self._means).make()
         carried = Carried()
-        for state in (StepState.RELEASED, StepState.PLANNED):  # first what an earlier run had released
-            after = 0
-            while steps := await asyncio.to_thread(self._plans.in_state, planned.id, state, after, AT_ONCE):
-                after = steps[-1].id
-                await self._release(planned, fresh, steps, carried)
+        after = (0, 0)
+        while steps := await asyncio.to_thread(self._plans.to_release, planned.id, after, AT_ONCE):
+            after = (steps[-1].place, steps[-1].id)
+            await self._release(planned, fresh, steps, carried)
         released = len(self._revisions)
         last, moved = time.monotonic(), 0
         while carried.done + len(carried.failed) < released:
@@ -95,16 +97,13 @@ class Carrier:
         """Those of the steps that are as they were planned, or under way since an earlier run."""
         now = await asyncio.to_thread(self._plans.fingerprints, fresh.id, [step.entity for step in steps])
         over = [step for step in steps if step.entity not in now]
-        changed = [
-            step
-            for step in steps
-            if now.get(step.entity, step.fingerprint) != step.fingerprint and step.state is StepState.PLANNED
-        ]
-        await self._settle(over, StepState.DONE, SO_ALREADY)
-        await self._settle(changed, StepState.LEFT_OUT, CHANGED)
-        carried.left_out += [replace(step, state=StepState.LEFT_OUT, message=CHANGED) for step in changed]
-        spared = {step.id for step in (*over, *changed)}
-        chosen = [step for step in steps if step.id not in spared]
+        rest = [step for step in steps if step.entity in now]
+        left_out = [step for step in map(partial(self._left_out, now), rest) if step is not None]
+        await self._settle(over, StepState.DONE)
+        await self._settle(left_out, StepState.LEFT_OUT)
+        carried.left_out += left_out
+        spared = {step.id for step in left_out}
+        chosen = [step for step in rest if step.id not in spared]
         entities = [step.entity for step in chosen]
         stored = await asyncio.to_thread(self._hub.load, entities)
         self._revisions |= {uuid: stored[uuid].revision if uuid in stored else 0 for uuid in entities}
@@ -112,6 +111,20 @@ class Carrier:
         audit = AuditStore(self._means.engine)
         await asyncio.to_thread(audit.retry_entities, self._means.region, entities, self._means.clock())
         await self._asking.ask([(step.kind, step.local) for step in chosen])
+
+    def _left_out(self, now: Mapping[str, str], step: StepRow) -> StepRow | None:
+        """The step with why it is left out; None where it is not. What an earlier run had released goes on,
+        half done as it may be."""
+        if step.state is StepState.RELEASED:
+            return None
+        if now[step.entity] != step.fingerprint:
+            words = CHANGED
+        elif (step.wanted or {}).get("parent") in self._spared and step.told["drift"] == Drift.MISSING:
+            words = PARENT_LEFT_OUT
+        else:
+            return None
+        self._spared.add(step.entity)
+        return replace(step, message=words)
 
     async def _look(self, planned: PlanRow, carried: Carried) -> None:
         """Which of the released steps are over."""
@@ -121,13 +134,12 @@ class Carrier:
         ):
             after = steps[-1].id
             done, failed = await asyncio.to_thread(self._over, steps)
-            await self._settle(done, StepState.DONE, "")
-            for step, words in failed:
-                await self._settle([step], StepState.FAILED, words)
+            await self._settle(done, StepState.DONE)
+            await self._settle(failed, StepState.FAILED)
             carried.done += len(done)
-            carried.failed += [replace(step, state=StepState.FAILED, message=words) for step, words in failed]
+            carried.failed += failed
 
-    def _over(self, steps: Sequence[StepRow]) -> tuple[list[StepRow], list[tuple[StepRow, str]]]:
+    def _over(self, steps: Sequence[StepRow]) -> tuple[list[StepRow], list[StepRow]]:
         """Done: the hub has heard of it since, and knows the region to hold what was planned. Failed: refused
         by the region, or held for a person."""
         stored = self._hub.load([step.entity for step in steps])
@@ -141,8 +153,10 @@ class Carrier:
         ]
         rest = {step.entity: step for step in steps if step not in done}
         waits = Directory(self._means.engine).under_way(self._means.region, list(rest))
-        return done, [(rest[uuid], words) for uuid, words in waits.items() if words.startswith(REFUSED)]
+        refused = {uuid: words for uuid, words in waits.items() if words.startswith(REFUSED)}
+        return done, [replace(rest[uuid], message=words) for uuid, words in refused.items()]
 
-    async def _settle(self, steps: Sequence[StepRow], state: StepState, words: str) -> None:
+    async def _settle(self, steps: Sequence[StepRow], state: StepState) -> None:
         if steps:
-            await asyncio.to_thread(self._plans.settle, {step.id: words for step in steps}, state)
+            words = {step.id: step.message or "" for step in steps}
+            await asyncio.to_thread(self._plans.settle, words, state)

@@ -16,8 +16,9 @@ from pipeline.core.records import Observation, Topology
 from pipeline.core.removal import Limits, Policy
 from pipeline.outbox.plans import PlanRow, PlanStore, StepState, find_plan
 from pipeline.reconcile.asking import Asking
-from pipeline.reconcile.carrying import CHANGED, SO_ALREADY, Carried, Carrier
+from pipeline.reconcile.carrying import CHANGED, PARENT_LEFT_OUT, Carried, Carrier
 from pipeline.reconcile.planning import Means, Planner
+from tests.component.agents.test_apply import changed
 from tests.component.reconcile.net import FAR, HERE, Net
 from tests.unit.agents.regions import account, domain, gone, user
 
@@ -91,6 +92,25 @@ async def test_what_changed_since_is_left_out_and_named(net: Net) -> None:
     }
 
 
+async def test_what_is_in_something_that_is_left_out_is_left_out_too(net: Net) -> None:
+    await net.rig.restart(PLAN)
+    for one in (domain(FAR, "dom"), account(FAR, "acc", parent="dom"), user(FAR, "ann"), user(FAR, "bob")):
+        await net.rig.give(*net.merge(one))
+    await net.rest()
+    row = await plan(net)
+    await net.rig.give(*net.merge(changed(domain(FAR, "dom"), networkdomain="new.example")))
+    await net.rest()
+    carried = await carry_out(net, row)
+    assert (carried.done, carried.failed, carried.waiting) == (0, [], 0)
+    assert {step.entity: step.message for step in carried.left_out} == {
+        "dom": CHANGED,
+        "acc": PARENT_LEFT_OUT,
+        "ann": PARENT_LEFT_OUT,
+        "bob": PARENT_LEFT_OUT,
+    }
+    assert net.rig.writes() == {}
+
+
 async def test_what_somebody_put_right_meanwhile_is_done(net: Net) -> None:
     await net.family()
     await net.rig.restart(PLAN)
@@ -102,7 +122,7 @@ async def test_what_somebody_put_right_meanwhile_is_done(net: Net) -> None:
     carried = await carry_out(net, row)
     assert (carried.left_out, carried.failed, carried.waiting) == ([], [], 0)
     store = PlanStore(net.rig.engine, HERE, net.rig.clock)
-    assert [step.message for step in store.steps(row.id)] == [SO_ALREADY]
+    assert [step.state for step in store.steps(row.id)] == [StepState.DONE]
 
 
 async def test_a_region_with_data_of_its_own_is_filled_and_linked(net: Net) -> None:
