@@ -8,6 +8,7 @@ from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.roles_contract import RolesContract
 from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
 
@@ -45,4 +46,8 @@ class TestScan(ScanContract):
 
 
 class TestProof(ProofContract):
+    pass
+
+
+class TestRoles(RolesContract):
     pass
