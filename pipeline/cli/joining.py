@@ -50,3 +50,4 @@ def join(
         tell(findings, as_json)
         if not passed(findings):
             raise typer.Exit(FAILED)
+        # Here, with the engine still open, follows what the joining would take: only what passed goes on.

@@ -20,7 +20,7 @@ from pipeline.core.makeshift import PROBE
 from pipeline.outbox.engine import Engine, migrate, open_database
 from pipeline.outbox.hub import HubStore
 from pipeline.sandbox.commands import COMMANDS
-from pipeline.sandbox.errors import internal
+from pipeline.sandbox.errors import internal, invalid
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.server import RegionServer
 from pipeline.sandbox.settings_commands import throttling
@@ -306,6 +306,57 @@ async def test_a_bus_that_names_somebody_else(
     assert "not that our user made it" in found["self-test"][0].detail
 
 
+class Wire:
+    """Between us and the broker; it can be cut."""
+
+    def __init__(self, url: str) -> None:
+        self._behind = pika.URLParameters(url)
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        who = self._behind.credentials
+        return f"amqp://{who.username}:{who.password}@127.0.0.1:{port}/%2F"
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut()
+
+    def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for one in self._writers:
+            one.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far, out = await asyncio.open_connection(self._behind.host, self._behind.port)
+        self._writers += [writer, out]
+        await asyncio.gather(_pumped(reader, out), _pumped(far, writer), return_exceptions=True)
+
+
+async def _pumped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(4096):
+        writer.write(data)
+
+
+@pytest.mark.services
+async def test_a_bus_that_is_lost_meanwhile(
+    simulated: SimulatedRegion, engine: Engine, amqp_url: str, silent_exchange: str
+) -> None:
+    wire = Wire(amqp_url)
+    async with wire as url:
+        running = asyncio.ensure_future(
+            examined(simulated, engine, self_test=True, **bus(url, silent_exchange))
+        )
+        await until(lambda: bool(domains(simulated)), "no probe was made")
+        wire.cut()
+        (finding,) = (await running)["self-test"]
+    assert finding.verdict is FAIL
+    assert finding.detail.startswith("the connection to the bus was lost before the event came: ")
+    assert domains(simulated) == []
+
+
 @pytest.mark.services
 async def test_an_exchange_that_is_not_there_makes_no_probe(
     simulated: SimulatedRegion, engine: Engine, amqp_url: str
@@ -337,6 +388,44 @@ async def test_a_region_that_makes_no_domain(
     assert finding.verdict is FAIL
     assert finding.detail.endswith(": no room for domains")
     assert simulated.calls.by_command("svc-sync").get("deleteDomain") is None
+
+
+async def test_a_probe_that_is_not_removed_is_named(
+    simulated: SimulatedRegion, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> Any:
+        raise invalid("not today")
+
+    monkeypatch.setitem(COMMANDS, "deleteDomain", refused)
+    heard, stays = (await examined(simulated, engine, self_test=True))["self-test"]
+    (left,) = domains(simulated)
+    assert (heard.verdict, stays.verdict) == (OK, FAIL)
+    assert stays.detail == f"domain {left} under ROOT is not removed, the next run tries again: not today"
+
+
+async def test_a_removal_without_effect_ends_in_time(
+    simulated: SimulatedRegion, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "GONE_LIMIT_S", 0.5)
+    monkeypatch.setitem(COMMANDS, "deleteDomain", lambda _call: {"success": True})
+    _, stays = (await examined(simulated, engine, self_test=True))["self-test"]
+    assert (stays.verdict, stays.detail.endswith(": still there after 0.5 s")) == (FAIL, True)
+
+
+async def test_a_region_that_fails_now_and_then_gets_rid_of_it(
+    simulated: SimulatedRegion, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, failures = COMMANDS["deleteDomain"], iter([1, 2])
+
+    def sometimes(call: Any) -> Any:
+        if next(failures, None):
+            raise internal("Unable to acquire the lock, try again")
+        return delete(call)
+
+    monkeypatch.setitem(COMMANDS, "deleteDomain", sometimes)
+    (finding,) = (await examined(simulated, engine, self_test=True))["self-test"]
+    assert finding.verdict is OK
+    assert domains(simulated) == []
 
 
 async def test_a_creation_that_is_not_answered_is_taken_back(
