@@ -106,7 +106,7 @@ class Caller:
         client = self._desk.client
         if founder is not None:
             try:
-                return await client.call("createAccount", params | _founding(founder))
+                return await client.call("createAccount", params | founding(founder))
             except Refused:
                 snapshot = await self._desk.resources.read(Kind.ACCOUNT, params["accountid"])
                 if snapshot.present:
@@ -206,7 +206,8 @@ def _gone(account: str) -> TemporaryError:
     return TemporaryError(f"account {account} is gone just now")
 
 
-def _founding(founder: Founder) -> dict[str, str]:
+def founding(founder: Founder) -> dict[str, str]:
+    """The parameters of an account's creation that name its first user."""
     fields = founder.fields
     params = {name: fields[name] for name in ("firstname", "lastname", "email")}
     params |= {"username": fields["name"], "userid": founder.uuid}

@@ -1,17 +1,23 @@
 """The types of columns, declared once for all tables, and how tables are made on MariaDB and MySQL.
 
-Used by `schema`.
+Used by `schema` and `reconcile_schema`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, String
+from sqlalchemy import BigInteger, Integer, LargeBinary, MetaData, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 UUID_MAX: Final = 64
+NAME_MAX: Final = 255
+MESSAGE_MAX: Final = 4000
+"""Characters kept of a message; a TEXT column takes 16,383 of the widest."""
+RESULT_MAX: Final = 64
+
+metadata: Final = MetaData()
 
 OPTIONS: Final[dict[str, Any]] = {
     "mysql_charset": "utf8mb4",

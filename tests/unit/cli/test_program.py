@@ -41,6 +41,8 @@ def test_all_commands_are_there() -> None:
         "scan",
         "verify",
         "join",
+        "plan",
+        "apply",
         "run",
         "bridge",
         "worker hub",
