@@ -73,7 +73,7 @@ def apply(
         row = find_plan(engine, digits)
         settings = load(config, Role("worker", row.region))
         carried = asyncio.run(carried_out(settings, settings.region(row.region), engine, row))
-    tell(row, carried, as_json)
+    tell_carried(row, carried, as_json)
     raise typer.Exit(code_of(carried))
 
 
@@ -91,15 +91,11 @@ async def carried_out(settings: Settings, region: Region, engine: Engine, row: P
     from pipeline.agents.publish import Publisher
     from pipeline.bridging import room
     from pipeline.broker import brokers
-    from pipeline.core.mode import Mode
     from pipeline.hints import waited_for
     from pipeline.reconcile.asking import Asking
     from pipeline.reconcile.carrying import Carrier
 
-    if not region.active:
-        raise CommandError(f"region {region.name} is not active: set active: true and start its worker first")
-    if region.mode is Mode.PAUSED:
-        raise CommandError(f"region {region.name} is paused: its worker makes no call")
+    check_ready(region)
     where = brokers(settings)
     publisher = Publisher(where, {**settings.kafka_options, **waited_for()})
     try:
@@ -112,15 +108,23 @@ async def carried_out(settings: Settings, region: Region, engine: Engine, row: P
         publisher.close(1.0)
 
 
+def check_ready(region: Region) -> None:
+    """Raises `CommandError` where nobody would carry anything out."""
+    if not region.active:
+        raise CommandError(f"region {region.name} is not active: set active: true and start its worker first")
+    if region.mode.value == "paused":
+        raise CommandError(f"region {region.name} is paused: its worker makes no call")
+
+
 def show(engine: Engine, row: PlanRow, as_json: bool) -> None:
     """The plan, in the order of its calls."""
     if as_json:
         print_json(plan_as_json(engine, row))
         return
     shown = 0
-    for step in _steps(engine, row):
-        if shown < SHOWN:
-            _show_step(step)
+    for step in steps_of(engine, row):
+        if shown < SHOWN and step.told["drift"] != "matched":
+            show_step(step)
         shown += 1
     if shown > SHOWN:
         print(f"... and {shown - SHOWN} more entities: --json has all of them")
@@ -128,25 +132,18 @@ def show(engine: Engine, row: PlanRow, as_json: bool) -> None:
     print(f"{row.region}: {counts}.")
     if row.equal:
         print(f"Nothing is to be done: {row.region} is equal.")
+        if shown:
+            print(f"{shown:,} of its entities are not linked yet: region-sync join {row.region}")
         return
     calls = "1 call" if row.calls == 1 else f"{row.calls:,} calls"
     print(f"{calls} to {row.region}, about {lasted(row.seconds * 1000)}.")
     print(f"Plan {row.hash}; carry out just this: region-sync apply --plan {row.hash}")
 
 
-def tell(row: PlanRow, carried: Carried, as_json: bool) -> None:
+def tell_carried(row: PlanRow, carried: Carried, as_json: bool) -> None:
     """What came of a plan."""
     if as_json:
-        print_json(
-            {
-                "plan": row.hash,
-                "region": row.region,
-                "done": carried.done,
-                "waiting": carried.waiting,
-                "left_out": [_named(step) for step in carried.left_out],
-                "failed": [_named(step) for step in carried.failed],
-            }
-        )
+        print_json(carried_as_json(row, carried))
         return
     for word, steps in (("left out", carried.left_out), ("not done", carried.failed)):
         for step in steps[:SHOWN]:
@@ -162,6 +159,18 @@ def tell(row: PlanRow, carried: Carried, as_json: bool) -> None:
             f"{carried.waiting:,} are still on their way, and nothing moves: is the worker of {row.region} "
             "running, and the hub? What was released is carried out when they are."
         )
+
+
+def carried_as_json(row: PlanRow, carried: Carried) -> dict[str, Any]:
+    """What came of a plan."""
+    return {
+        "plan": row.hash,
+        "region": row.region,
+        "done": carried.done,
+        "waiting": carried.waiting,
+        "left_out": [_named(step) for step in carried.left_out],
+        "failed": [_named(step) for step in carried.failed],
+    }
 
 
 def code_of(carried: Carried) -> int:
@@ -180,7 +189,7 @@ def plan_as_json(engine: Engine, row: PlanRow) -> dict[str, Any]:
         **{drift.value: count for drift, count in row.counts.items()},
         "calls": row.calls,
         "minutes": round(row.seconds / 60, 1),
-        "steps": [step.told for step in _steps(engine, row)],
+        "steps": [step.told for step in steps_of(engine, row)],
     }
 
 
@@ -205,7 +214,8 @@ async def _means(settings: Settings, region: Region, engine: Engine) -> AsyncIte
         await client.aclose()
 
 
-def _steps(engine: Engine, row: PlanRow) -> Iterator[StepRow]:
+def steps_of(engine: Engine, row: PlanRow) -> Iterator[StepRow]:
+    """All steps, in the order of their calls."""
     from pipeline.outbox.plans import PlanStore
 
     store, after = PlanStore(engine, row.region, now_ms), 0
@@ -214,7 +224,8 @@ def _steps(engine: Engine, row: PlanRow) -> Iterator[StepRow]:
         after += len(steps)
 
 
-def _show_step(step: StepRow) -> None:
+def show_step(step: StepRow) -> None:
+    """One entity: what differs, and what would be done."""
     told = step.told
     print(f"{told['drift']:<9}  {told['kind']:<7}  {told['path']}")
     for name, (here, wanted) in told["differences"].items():

@@ -256,6 +256,7 @@ def _told(step: Step) -> dict[str, Any]:
         "calls": [shown(call) for call in step.calls],
         "elsewhere": list(step.elsewhere),
         "note": step.note,
+        "linked": step.linked,
     }
 
 
