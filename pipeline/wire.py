@@ -6,7 +6,7 @@ went to Kafka. Every message carries `v`, the version of its form. The only user
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ _OBSERVATION: Final = msgspec.json.Decoder(Observation)
 _DESIRED: Final = msgspec.json.Decoder(Desired)
 _RECORD: Final = msgspec.json.Decoder(Record)
 _FIELDS: Final = msgspec.json.Decoder(_AppliedFields)
+_TOLD: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode(value: Observation | Desired | Record) -> bytes:
@@ -69,6 +70,19 @@ def fields(data: str) -> dict[str, str] | None:
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise Unreadable(str(error)) from error
     return found
+
+
+def encode_told(told: dict[str, Any]) -> bytes:
+    """What is kept for a person alone: nothing is computed from it."""
+    return _ENCODER.encode(told)
+
+
+def told(data: bytes) -> dict[str, Any]:
+    """Raises `Unreadable`."""
+    try:
+        return _TOLD.decode(data)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise Unreadable(str(error)) from error
 
 
 def _decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:

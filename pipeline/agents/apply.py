@@ -88,7 +88,7 @@ class Applier:
         actual = await self._desk.resources.read(desired.kind, context.local)
         if actual.protected:
             raise PermanentError(f"{desired.kind} {context.local} is never touched")
-        target = _target(desired, context, actual)
+        target = target_of(desired, context, actual)
         planned = plan(target)
         changed_at = hinted_at if planned.left_alone else None
         lost = False
@@ -117,14 +117,14 @@ class Applier:
             return ending.ended(desired, context, "superseded", f"by version {newest}")
         if context.state in ("held", "dead"):  # told once more: it goes on when it is pending again
             return ending.ended(desired, context, "trying")
-        blocker = None if self._mode is Mode.PLAN else await self._blocker(desired, context)
+        blocker = None if await self._only_plans(desired) else await self._blocker(desired, context)
         return None if blocker is None else await self._blocked(desired, context, blocker)
 
     async def _stopped(
         self, desired: Desired, context: Context, actual: Snapshot, planned: Plan
     ) -> Settlement | None:
         """How the row ends where the calls are not made now; None: they are."""
-        if self._mode is Mode.PLAN and planned.calls:
+        if planned.calls and await self._only_plans(desired):
             return ending.planned_only(desired, context, planned)
         if not context.parent_present and _needs_parent(planned):
             await self._tell_orphan(desired, context, actual)
@@ -135,6 +135,12 @@ class Applier:
         if kept is None:
             return None
         return replace(ending.ended(desired, context, kept.state, kept.message), due_time=kept.due_time)
+
+    async def _only_plans(self, desired: Desired) -> bool:
+        """In mode plan calls are made only for what a person had carried out."""
+        if self._mode is not Mode.PLAN:
+            return False
+        return not await asyncio.to_thread(self._desk.store.released, desired)
 
     async def _blocked(self, desired: Desired, context: Context, blocker: str) -> Settlement:
         if await self._is_over(desired, context):
@@ -214,7 +220,8 @@ def _in_canonical(fields: Fields | None, context: Context) -> dict[str, str] | N
     return {**fields, "parent": canonical.get(fields["parent"], fields["parent"])}
 
 
-def _target(desired: Desired, context: Context, actual: Snapshot) -> Target:
+def target_of(desired: Desired, context: Context, actual: Snapshot) -> Target:
+    """What plan decides about, in the region's own UUIDs."""
     parent_domain = context.parent_domain_local
     return Target(
         kind=desired.kind,

@@ -14,10 +14,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from pipeline.agents.desk import STAND_IN, Desk, is_stand_in
+from pipeline.agents.desk import Desk
 from pipeline.cloudstack.errors import NotFound, Refused, UuidUsed
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
+from pipeline.core.makeshift import STAND_IN, is_stand_in
 from pipeline.core.plan import Call, Plan, Target, state_calls
 from pipeline.core.records import Desired, Founder
 
@@ -105,7 +106,7 @@ class Caller:
         client = self._desk.client
         if founder is not None:
             try:
-                return await client.call("createAccount", params | _founding(founder))
+                return await client.call("createAccount", params | founding(founder))
             except Refused:
                 snapshot = await self._desk.resources.read(Kind.ACCOUNT, params["accountid"])
                 if snapshot.present:
@@ -205,7 +206,8 @@ def _gone(account: str) -> TemporaryError:
     return TemporaryError(f"account {account} is gone just now")
 
 
-def _founding(founder: Founder) -> dict[str, str]:
+def founding(founder: Founder) -> dict[str, str]:
+    """The parameters of an account's creation that name its first user."""
     fields = founder.fields
     params = {name: fields[name] for name in ("firstname", "lastname", "email")}
     params |= {"username": fields["name"], "userid": founder.uuid}

@@ -12,10 +12,11 @@ from typing import Final, Literal
 
 from pipeline.cloudstack.client import CallRecord
 from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound, Refused
+from pipeline.core.drift import shown
 from pipeline.core.effect import Futile
 from pipeline.core.entities import Snapshot
 from pipeline.core.errors import PermanentError
-from pipeline.core.plan import LIFE, Call, Plan
+from pipeline.core.plan import LIFE, Plan
 from pipeline.core.records import Desired
 from pipeline.outbox.region import UNTOUCHED, CallRow, Context, Settlement
 from pipeline.outbox.settle import PLANNED
@@ -112,8 +113,8 @@ def parked_with_held(desired: Desired, context: Context, blocker: str, now: int)
 
 def planned_only(desired: Desired, context: Context, planned: Plan) -> Settlement:
     """Held with the calls that were not made. No line in the ledger of holds: nobody has to decide."""
-    shown = "; ".join(_shown(call) for call in planned.calls[:CALLS_SHOWN])
-    held = ended(desired, context, "held", f"mode plan: {shown}{_left(planned)}")
+    calls = "; ".join(shown(call) for call in planned.calls[:CALLS_SHOWN])
+    held = ended(desired, context, "held", f"mode plan: {calls}{_left(planned)}")
     return replace(held, result=PLANNED)
 
 
@@ -131,11 +132,6 @@ def audited(settlement: Settlement, calls: Sequence[CallRecord], now: int) -> Se
 
 def _left(planned: Plan) -> str:
     return f"; left alone: {', '.join(planned.left_alone)}" if planned.left_alone else ""
-
-
-def _shown(call: Call) -> str:
-    params = {**call.params, **({"role": call.role} if call.role else {})}
-    return f"{call.command}({', '.join(f'{name}={text}' for name, text in params.items())})"
 
 
 def _applied(fields: dict[str, str] | None, planned: Plan) -> dict[str, str] | None:

@@ -1,8 +1,7 @@
 """Merges a batch of observations: what merge the function decides, carried out against the store.
 
 In: observations in regions' own UUIDs with their positions. Out: changed records with the desired states that
-follow. Called by the hub's loop, in a thread; the caller
-commits, publishes, and acknowledges in that order.
+follow. Called by the hub's loop, in a thread; the caller commits, publishes, and acknowledges in that order.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Final
 
 from pipeline.agents.below import Below
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Outcome, held_below, merge
+from pipeline.core.merge import Outcome, giving_way, held_below, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -127,7 +126,8 @@ class _Work:
             self._load({twin})
         resolved = self.resolve(seen)
         assert resolved is not None  # noqa: S101 - it is in the map of canonical UUIDs now
-        return resolved
+        known = self._entry(resolved.uuid).record
+        return resolved if twin is None or known is None else giving_way(resolved, known)
 
     def merge(self, local: str, seen: Observation, position: Position) -> Outcome:
         entry = self._entry(seen.uuid)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from pipeline.agents.desk import Desk, Sighting
+from pipeline.cloudstack.resources import Resources
 from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.core.errors import PermanentError
 from pipeline.core.events import OWN, SCAN, Event
@@ -59,27 +60,12 @@ class Observer:
             snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
             sighting: Sighting | None = Sighting(newest.time, newest.type)
             if _of_scan(plain):
-                sighting = await self._by_the_log(snapshot, newest.time)
+                sighting = await by_the_log(self._desk.resources, snapshot, newest.time)
             if sighting is None:
                 return
             await self._desk.publish(snapshot, sighting)
             if snapshot.fields is not None and any(event.type in ACCOUNT_TOO for event in plain):
                 await self._desk.hint(Kind.ACCOUNT, [snapshot.fields["parent"]], newest.time)
-
-    async def _by_the_log(self, snapshot: Snapshot, time: int) -> Sighting | None:
-        """A scan found a difference that no event told of: the region's event log says when it came about,
-        and whether what is absent was removed there. None where it can't be asked about an absence: nothing
-        may follow from that."""
-        try:
-            history = await self._desk.resources.history(snapshot.kind, snapshot.uuid)
-        except PermanentError as error:
-            log.warning("%s: the log does not tell of %s: %s", self._desk.region, snapshot.uuid, error)
-            return Sighting(time, SCAN) if snapshot.present else None
-        if snapshot.present:
-            return Sighting(history.changed_at or time, SCAN, created=snapshot.created)
-        if history.removed_at is not None:
-            return Sighting(history.removed_at, SCAN)
-        return Sighting(time, SCAN, lost=True)
 
     async def _sweep(self, event: Event) -> None:
         """Hints for the entities that are not as they were known: one of them was moved, and what befell it
@@ -117,6 +103,22 @@ class Observer:
     def _everything(self, kind: Kind) -> AsyncIterator[list[Snapshot]]:
         resources = self._desk.resources
         return resources.domains() if kind is Kind.DOMAIN else resources.users()
+
+
+async def by_the_log(resources: Resources, snapshot: Snapshot, time: int) -> Sighting | None:
+    """A scan found a difference that no event told of: the region's event log says when it came about, and
+    whether what is absent was removed there. None where it can't be asked about an absence: nothing may
+    follow from that."""
+    try:
+        history = await resources.history(snapshot.kind, snapshot.uuid)
+    except PermanentError as error:
+        log.warning("the log does not tell of %s %s: %s", snapshot.kind, snapshot.uuid, error)
+        return Sighting(time, SCAN) if snapshot.present else None
+    if snapshot.present:
+        return Sighting(history.changed_at or time, SCAN, created=snapshot.created)
+    if history.removed_at is not None:
+        return Sighting(history.removed_at, SCAN)
+    return Sighting(time, SCAN, lost=True)
 
 
 def _of_scan(events: Sequence[Event]) -> bool:

@@ -176,6 +176,15 @@ def _present(
     return replace(record, fields=merged), outcome, tuple(conflicts)
 
 
+def giving_way(seen: Observation, record: Record) -> Observation:
+    """What a scan or a plan found under the name of a known entity joins it as the older one: that region has
+    just come in, nobody gave it these values now, and they must not replace everybody else's."""
+    if seen.created is None:
+        return seen
+    oldest = min(value.stamp.time for value in record.fields.values())
+    return replace(seen, time=min(seen.created, oldest - 1))
+
+
 def held_below(record: Record, but: str | None = None) -> set[str]:
     """The parents below which the regions hold the entity, as far as known; `but` one region."""
     return {

@@ -1,6 +1,6 @@
 """The types of columns, declared once for all tables, and how tables are made on MariaDB and MySQL.
 
-Used by `schema` and `acts`.
+Used by `schema`, `reconcile_schema` and `acts`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 UUID_MAX: Final = 64
+NAME_MAX: Final = 255
+MESSAGE_MAX: Final = 4000
+"""Characters kept of a message; a TEXT column takes 16,383 of the widest."""
+RESULT_MAX: Final = 64
 
 metadata: Final = MetaData()
 """All tables."""

@@ -27,6 +27,7 @@ from pipeline.outbox.mappings import (
     local_by_canonical,
     rows_by_canonical,
 )
+from pipeline.outbox.plans import is_released
 from pipeline.outbox.records import read_founder
 from pipeline.outbox.schema import applied, entity, outbox, rmap
 from pipeline.outbox.settle import PLANNED, UNTOUCHED, CallRow, Settlement, Untouched, settle
@@ -94,6 +95,11 @@ class RegionStore:
             return connection.execute(
                 update(outbox).where(*planned).values(state="pending", due_time=now)
             ).rowcount
+
+    def released(self, desired: Desired) -> bool:
+        """Whether a person had just this carried out, of a plan, though the region is in mode plan."""
+        with reading(self._engine) as connection:
+            return is_released(connection, self._region, desired, self._clock())
 
     def founder(self, account: str) -> Founder | None:
         """The oldest present user of the account: the one to create it with here."""

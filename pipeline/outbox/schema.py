@@ -22,14 +22,45 @@ from sqlalchemy import (
 )
 
 from pipeline.outbox.acts import audit
-from pipeline.outbox.columns import OPTIONS, body, metadata, number, uuid, word
+from pipeline.outbox.columns import (
+    MESSAGE_MAX,
+    NAME_MAX,
+    OPTIONS,
+    RESULT_MAX,
+    body,
+    metadata,
+    number,
+    uuid,
+    word,
+)
+from pipeline.outbox.reconcile_schema import gap, lease, plan, plan_step, proof, scan, scan_page
 
-__all__ = ["audit", "metadata"]
-
-NAME_MAX: Final = 255
-MESSAGE_MAX: Final = 4000
-"""Characters kept of a message; a TEXT column takes 16,383 of the widest."""
-RESULT_MAX: Final = 64
+__all__ = [
+    "MESSAGE_MAX",
+    "NAME_MAX",
+    "RESULT_MAX",
+    "applied",
+    "attempt",
+    "audit",
+    "conflict",
+    "dead_letter",
+    "entity",
+    "futile",
+    "gap",
+    "hold",
+    "lease",
+    "metadata",
+    "outbox",
+    "plan",
+    "plan_step",
+    "proof",
+    "region",
+    "removal",
+    "rmap",
+    "scan",
+    "scan_page",
+    "watermark",
+]
 
 region: Final = Table(
     "region",
@@ -219,78 +250,5 @@ watermark: Final = Table(
     Column("name", String(NAME_MAX), primary_key=True),
     Column("value", BigInteger(), nullable=False),
     Column("time", BigInteger(), nullable=False),
-    **OPTIONS,
-)
-
-gap: Final = Table(
-    "gap",
-    metadata,
-    Column("region", uuid(), primary_key=True),
-    Column("lost", BigInteger(), nullable=False),
-    Column("filled", BigInteger(), nullable=False),
-    Column("last_lost_time", BigInteger()),
-    Column("silent_since", BigInteger()),
-    Column("scan_needed_since", BigInteger()),
-    **OPTIONS,
-)
-
-lease: Final = Table(
-    "lease",
-    metadata,
-    Column("name", String(NAME_MAX), primary_key=True),
-    Column("owner", uuid(), nullable=False),
-    Column("until_time", BigInteger(), nullable=False),
-    **OPTIONS,
-)
-
-scan: Final = Table(
-    "scan",
-    metadata,
-    Column("id", number(), primary_key=True, autoincrement=True),
-    Column("region", uuid(), nullable=False),
-    Column("lease", uuid(), unique=True),  # the region, while the scan is not over: so there is one at a time
-    Column("owner", uuid(), nullable=False),
-    Column("state", word(), nullable=False),
-    Column("started_time", BigInteger(), nullable=False),
-    Column("heartbeat_time", BigInteger(), nullable=False),
-    Column("ended_time", BigInteger()),
-    Column("calls", BigInteger(), nullable=False),
-    Column("ms", BigInteger(), nullable=False),
-    Column("equal", BigInteger(), nullable=False),
-    Column("different", BigInteger(), nullable=False),
-    Column("in_flight", BigInteger(), nullable=False),
-    Column("unknown", BigInteger(), nullable=False),
-    Column("missing", BigInteger(), nullable=False),
-    Column("protected", BigInteger(), nullable=False),
-    Column("suspended", Text()),  # why nothing was concluded about what is missing
-    Index("ix_scan_region", "region", "id"),
-    **OPTIONS,
-)
-
-scan_page: Final = Table(
-    "scan_page",
-    metadata,
-    Column("scan", BigInteger(), primary_key=True, autoincrement=False),
-    Column("kind", word(), primary_key=True),
-    Column("page", Integer(), primary_key=True, autoincrement=False),
-    Column("total", BigInteger(), nullable=False),
-    Column("listed", Integer(), nullable=False),
-    Column("digests", body(), nullable=False),  # of the UUIDs that it listed, 8 bytes each
-    **OPTIONS,
-)
-
-proof: Final = Table(
-    "proof",
-    metadata,
-    Column("id", number(), primary_key=True, autoincrement=True),
-    Column("time", BigInteger(), nullable=False),
-    Column("region", uuid(), nullable=False),
-    Column("root", uuid(), nullable=False),
-    Column("domains", BigInteger(), nullable=False),
-    Column("accounts", BigInteger(), nullable=False),
-    Column("users", BigInteger(), nullable=False),
-    Column("equal", Boolean(), nullable=False),
-    Column("differences", BigInteger(), nullable=False),
-    Index("ix_proof_time", "time"),
     **OPTIONS,
 )

@@ -8,8 +8,10 @@ from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.looking_contract import LookingContract
+from tests.unit.outbox.plan_contract import PlanContract
 from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.roles_contract import RolesContract
 from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
 
@@ -55,4 +57,12 @@ class TestActing(ActingContract):
 
 
 class TestLooking(LookingContract):
+    pass
+
+
+class TestPlan(PlanContract):
+    pass
+
+
+class TestRoles(RolesContract):
     pass

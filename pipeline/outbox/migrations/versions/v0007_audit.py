@@ -27,8 +27,8 @@ from sqlalchemy import (
     update,
 )
 
-revision = "0006"
-down_revision: str | None = "0005"
+revision = "0007"
+down_revision: str | None = "0006"
 
 OPTIONS: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
