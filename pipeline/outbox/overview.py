@@ -19,7 +19,9 @@ from pipeline.outbox.schema import conflict, dead_letter, gap, hold, outbox, pro
 HOUR_MS: Final = 3_600_000
 STEPS: Final = 12
 STEP_MS: Final = HOUR_MS // STEPS
-ENDS: Final = ("delivered", "dead", "held")
+ENDS: Final = ("delivered", "dead")
+HELD: Final = "held"
+SHOWN: Final = (*ENDS, HELD)
 """What is shown of the last hour."""
 
 
@@ -60,7 +62,7 @@ class Standing:
     host: str = ""
     states: dict[str, int] = field(default_factory=dict)
     oldest_open: int | None = None
-    hour: dict[str, list[int]] = field(default_factory=lambda: {state: [0] * STEPS for state in ENDS})
+    hour: dict[str, list[int]] = field(default_factory=lambda: {state: [0] * STEPS for state in SHOWN})
     last_delivered: int | None = None
     gap: GapRow | None = None
     scan: LastScan | None = None
@@ -84,6 +86,7 @@ def overview(engine: Engine, now: int) -> Overview:
         for read in (_states, _oldest, _gaps, _scans, _proofs, _holds):
             read(connection, found)
         _hour(connection, found, now)
+        _held(connection, found, now)
         lost = connection.execute(select(func.count()).select_from(conflict)).scalar_one()
         unread = connection.execute(select(func.count()).select_from(dead_letter)).scalar_one()
     return Overview(tuple(found.values()), lost, unread)
@@ -133,6 +136,16 @@ def _hour(connection: Connection, found: Found, now: int) -> None:
         here.hour[state][min(STEPS - 1, int(at))] += number
         if state == "delivered":
             here.last_delivered = max(last, here.last_delivered or 0)
+
+
+def _held(connection: Connection, found: Found, now: int) -> None:
+    """Removals that became a person's business: their rows are not processed yet."""
+    began = now - HOUR_MS
+    step = (hold.c.created_time - began) // STEP_MS
+    query = select(hold.c.region, step, func.count()).where(hold.c.created_time > began)
+    for name, at, number in connection.execute(query.group_by(hold.c.region, step)):
+        if name in found:
+            found[name].hour[HELD][min(STEPS - 1, int(at))] += number
 
 
 def _gaps(connection: Connection, found: Found) -> None:

@@ -9,11 +9,13 @@ from sqlalchemy import Engine, insert
 
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Value
+from pipeline.core.removal import Asked, Limits, Policy
 from pipeline.outbox import schema
 from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.audit import AuditStore, RegionRow
 from pipeline.outbox.engine import writing
 from pipeline.outbox.gaps import GapStore
+from pipeline.outbox.holds import Pending
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.listing import Cut, Wanted, conflicts, letters, outbox_rows
 from pipeline.outbox.overview import HOUR_MS, STEP_MS, overview
@@ -151,8 +153,11 @@ class LookingContract:
             [RegionRow(name, "h", "/", "", "", name == "r1") for name in ("r1", "r2", "r3")]
         )
         users = [record(Kind.USER, f"u{number}", f"n{number}", "a1") for number in range(4)]
-        keep(hub, *users, sent=("r2",))
-        region = RegionStore(engine, "r2", Clock())
+        *_, last = keep(hub, *users, sent=("r2",))
+        keep(hub, record(Kind.USER, "u9", "n9", "a1"), sent=("r3",))
+        region = RegionStore(engine, "r2", Clock(NOW - 1))
+        region.decide([Pending(last, "u3", Asked(Kind.USER, "enabled"))], Limits(Policy.HOLD))
+        region.settle([settled(users[3], "held")], NOW)
         region.settle([settled(users[0])], NOW - HOUR_MS - 1)
         region.settle([settled(users[1])], NOW - 1)
         region.settle([settled(users[2], "dead")], NOW - 2 * STEP_MS - 1)
@@ -170,10 +175,13 @@ class LookingContract:
 
         assert list(found) == ["r1", "r2", "r3"]
         here = found["r2"]
-        assert here.states == {"delivered": 2, "dead": 1, "pending": 1}
-        assert here.oldest_open == NOW
+        assert here.states == {"delivered": 2, "dead": 1, "held": 1}
+        assert found["r3"].states == {"pending": 1}
+        assert (here.oldest_open, found["r3"].oldest_open) == (None, NOW)
         assert here.hour["delivered"] == [0] * 11 + [1]
         assert here.hour["dead"] == [0] * 9 + [1, 0, 0]
+        assert here.hour["held"] == [0] * 11 + [1]
+        assert here.holds == 1
         assert here.last_delivered == NOW - 1
         assert here.gap is not None and here.gap.lost == 5
         assert here.scan is not None and (here.scan.state, here.scan.different) == ("running", 2)

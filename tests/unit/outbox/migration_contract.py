@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from pipeline.core.entities import Kind
+from pipeline.core.records import Value
 from pipeline.outbox.engine import migrate, open_database, reading, writing
-from pipeline.outbox.schema import metadata
+from pipeline.outbox.hub import HubStore
+from pipeline.outbox.schema import entity, metadata
+from tests.unit.outbox.builders import Clock, keep, record, rows
 
 LIMIT_S = 60
 
@@ -77,4 +82,26 @@ class MigrationContract:
 
         assert differences(url) == []
         assert "rmap" in inspect(engine).get_table_names()
+        engine.dispose()
+
+    def test_users_of_before_are_found_by_their_addresses(self, url: str) -> None:
+        migrate(url)
+        engine = open_database(url)
+        user = record(Kind.USER, "u1", "alice", "a1")
+        mail = Value("Alice@Example.org", user.life.stamp)
+        keep(
+            HubStore(engine, Clock()),
+            replace(user, fields={**user.fields, "email": mail}),
+            record(Kind.ACCOUNT, "a1", "acme"),
+        )
+        with writing(engine) as connection:
+            connection.execute(text("UPDATE entity SET email_key = NULL"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+
+        migrate(url)
+
+        assert {row["uuid"]: row["email_key"] for row in rows(engine, entity)} == {
+            "a1": None,
+            "u1": "alice@example.org",
+        }
         engine.dispose()
