@@ -131,7 +131,7 @@ class PlanStore:
         with writing(self._engine) as connection:
             values["hash"] = plan_hash(self.region, connection.execute(query).scalars())
             connection.execute(update(plan).where(plan.c.id == number).values(values))
-            return _row(connection.execute(select(plan).where(plan.c.id == number)).mappings().one())
+            return plan_row(connection.execute(select(plan).where(plan.c.id == number)).mappings().one())
 
     def measured_ms(self) -> dict[str, float]:
         """What each command took in this region, on average, of late."""
@@ -156,14 +156,14 @@ class PlanStore:
             .limit(limit)
         )
         with reading(self._engine) as connection:
-            return [_step(found) for found in connection.execute(query).mappings()]
+            return [step_row(found) for found in connection.execute(query).mappings()]
 
     def in_state(self, number: int, state: StepState, after: int, limit: int) -> list[StepRow]:
         """Steps in this state, in the order of their ids: at most `limit`, from the one after `after`."""
         mine = and_(plan_step.c.plan == number, plan_step.c.state == state.value)
         query = select(plan_step).where(mine, plan_step.c.id > after).order_by(plan_step.c.id).limit(limit)
         with reading(self._engine) as connection:
-            return [_step(found) for found in connection.execute(query).mappings()]
+            return [step_row(found) for found in connection.execute(query).mappings()]
 
     def to_release(self, number: int, after: tuple[int, int], limit: int) -> list[StepRow]:
         """What is neither over nor left out, parents before children: at most `limit`, after the place and id
@@ -177,7 +177,7 @@ class PlanStore:
             .limit(limit)
         )
         with reading(self._engine) as connection:
-            return [_step(found) for found in connection.execute(query).mappings()]
+            return [step_row(found) for found in connection.execute(query).mappings()]
 
     def settle(self, ids: Mapping[int, str], state: StepState) -> None:
         """These steps (id → message) have come to this."""
@@ -232,7 +232,7 @@ def find_plan(engine: Engine, digits: str) -> PlanRow:
     if len(digits) < HASH_MIN:
         raise PermanentError(f"{digits!r} is no plan's hash: give at least {HASH_MIN} of its digits")
     with reading(engine) as connection:
-        rows = [_row(one) for one in _by_hash(connection, digits)]
+        rows = [plan_row(one) for one in _by_hash(connection, digits)]
     if not rows:
         raise PermanentError(f"there is no plan {digits}: make one by `region-sync plan --region NAME`")
     if len({row.hash for row in rows}) > 1:
@@ -260,7 +260,7 @@ def _told(step: Step) -> dict[str, Any]:
     }
 
 
-def _row(found: Mapping[Any, Any]) -> PlanRow:
+def plan_row(found: Mapping[Any, Any]) -> PlanRow:
     return PlanRow(
         id=found["id"],
         hash=found["hash"] or "",
@@ -273,7 +273,7 @@ def _row(found: Mapping[Any, Any]) -> PlanRow:
     )
 
 
-def _step(found: Mapping[Any, Any]) -> StepRow:
+def step_row(found: Mapping[Any, Any]) -> StepRow:
     return StepRow(
         id=found["id"],
         place=found["place"],

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.views.plans import tree
 from pipeline.views.plot import bars
 
 STYLE: Final = "style.css"
@@ -36,7 +37,10 @@ class Renderer:
             moment=moment, lasted=lasted, part=lambda text: quote(str(text), safe=""), words=words
         )
         self._pages.globals.update(
-            bars=bars, link=link, style=f"/static/{STYLE}?v={hashlib.sha256(self.style).hexdigest()[:12]}"
+            bars=bars,
+            link=link,
+            tree=tree,
+            style=f"/static/{STYLE}?v={hashlib.sha256(self.style).hexdigest()[:12]}",
         )
 
     def page(self, template: str, values: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from pipeline.core.errors import PermanentError
 from pipeline.outbox import listing
 from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.hub import HubStore
-from pipeline.views import entity, ledgers, regions, rows
+from pipeline.views import entity, ledgers, plans, regions, rows
 from pipeline.views.requeue import Put, again
 from pipeline.views.sources import Params, Sources
 
@@ -88,6 +88,8 @@ PAGES: Final = (
     Page("/outbox/{id}", "Outbox row", "row.html", rows.row),
     Page("/holds", "Holds", "holds.html", ledgers.holds, ("region", "decided", "limit")),
     Page("/conflicts", "Conflicts", "conflicts.html", ledgers.ledger, ("entity", "region", *PIECE)),
+    Page("/plans", "Plans", "plans.html", plans.plans, ("region",)),
+    Page("/plans/{id}", "Plan", "plan.html", plans.plan, ("after",)),
     Page("/dead-letters", "Dead letters", "letters.html", ledgers.dead_letters, ("region", *PIECE)),
 )
 

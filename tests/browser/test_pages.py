@@ -25,6 +25,8 @@ PATHS = (
     "/holds?decided=yes",
     "/conflicts",
     "/dead-letters",
+    "/plans",
+    "/plans/1",
     "/sign-in",
     "/nothing",
 )
@@ -116,7 +118,7 @@ def test_the_keyboard_goes_everywhere_and_shows_where_it_is(browser: Browser, si
     first = browser.tab()
     assert (first["text"], first["left"] >= 0) == ("To the content", True)
     seen = [browser.tab() for _ in range(12)]
-    assert [one["text"] for one in seen[:7]] == [
+    assert [one["text"] for one in seen[:8]] == [
         "Region Sync",
         "Regions",
         "Search",
@@ -124,6 +126,7 @@ def test_the_keyboard_goes_everywhere_and_shows_where_it_is(browser: Browser, si
         "Holds",
         "Conflicts",
         "Dead letters",
+        "Plans",
     ]
     assert all(one["outline"] == "solid" for one in seen)
 

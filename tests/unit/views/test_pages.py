@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.core import topics
+from pipeline.core.drift import Drift, Step, Tally
 from pipeline.core.entities import ROOT, Kind
+from pipeline.core.plan import Call
 from pipeline.outbox import schema
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
-from tests.unit.outbox.builders import NOW, Clock, at, desired, keep, record, row
+from pipeline.outbox.plans import PlanStore
+from tests.unit.outbox.builders import NOW, Clock, at, desired, fields, keep, record, row
 from tests.unit.views.conftest import Site
 from tests.unit.views.world import EVENT, furnish
 
@@ -91,6 +94,43 @@ async def test_dead_letters(site: Site, engine: Engine) -> None:
     assert "it still can&#39;t be read: body is not JSON" in await refused.text()
     assert (await site.act("/dead-letters/2/requeue")).status == 303
     assert site.put == [(topics.events("r1"), b"u1", EVENT)]
+
+
+async def test_a_plan_is_a_tree_of_domains(site: Site, engine: Engine) -> None:
+    furnish(engine)
+    assert "1 different, 1 extra" in shown(await site.page("/plans"))
+    page = await site.page("/plans/1")
+    text = shown(page)
+    assert "sales <b> acme different User alice" in text
+    assert "updateUser" in text and "extra User bob" in text
+    assert "region-sync apply --plan" in text
+    assert "<b>" not in page
+    assert [one["path"] for one in (await site.json("/plans/1"))["steps"]] == [
+        "/sales/<b>|acme|alice",
+        "/sales|bob",
+    ]
+    assert (await site.json("/plans?region=r1")) == {"plans": []}
+    assert (await site.client.get("/plans/9")).status == 404
+
+
+async def test_a_large_plan_comes_in_pieces(site: Site, engine: Engine) -> None:
+    store = PlanStore(engine, "r2", Clock())
+    number = store.begin()
+    call = (Call("createUser", {}),)
+    wanted = fields(Kind.USER, "n", "a1")
+    steps = [
+        Step(Kind.USER, f"u{n}", f"u{n}", "/same", Drift.MISSING, None, wanted, call) for n in range(501)
+    ]
+    store.add(number, steps)
+    tally = Tally()
+    tally.add(steps)
+    store.end(number, tally, 1)
+    first = await site.json(f"/plans/{number}")
+    assert len(first["steps"]) == 500
+    rest = await site.json(f"/plans/{number}?after={first['more']}")
+    assert (len(rest["steps"]), rest["more"]) == (1, None)
+    assert (await site.page(f"/plans/{number}")).count("missing</span>") == 500
+    assert "More →" in await site.page(f"/plans/{number}")
 
 
 async def test_letters_go_back_where_they_belong(site: Site, engine: Engine) -> None:

@@ -6,17 +6,20 @@ from dataclasses import replace
 
 from sqlalchemy import Engine, insert
 
+from pipeline.core.drift import Drift, Step, Tally
 from pipeline.core.entities import ROOT, Kind
+from pipeline.core.plan import Call
 from pipeline.core.records import Conflict, Stamp, Value
 from pipeline.core.removal import Asked, Limits, Losses
 from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.engine import writing
 from pipeline.outbox.holds import Pending
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
+from pipeline.outbox.plans import PlanStore
 from pipeline.outbox.proofs import Proof, keep_proofs
 from pipeline.outbox.region import CallRow, RegionStore
 from pipeline.outbox.schema import scan
-from tests.unit.outbox.builders import NOW, Clock, at, desired, record, removed, seen_in, settled
+from tests.unit.outbox.builders import NOW, Clock, at, desired, fields, record, removed, seen_in, settled
 from tests.unit.outbox.looking_contract import scan_row
 
 EVENT = b'{"event":"USER.UPDATE","entity":"User","entityuuid":"u1","status":"Completed",'
@@ -44,6 +47,21 @@ def furnish(engine: Engine) -> None:
             DeadLetter("region-sync.dead-letters", 0, 2, "r1", "k", "of a newer version", EVENT, NOW),
         ]
     )
+    held = fields(Kind.USER, "alice", "a1")
+    changed = {**held, "email": "new"}
+    calls = (Call("updateUser", {"id": "u1", "email": "new"}),)
+    place = "/sales/<b>|acme|alice"
+    steps = [
+        Step(Kind.USER, "u1", "u1", place, Drift.DIFFERENT, held, changed, calls),
+        Step(
+            Kind.USER, "u7", "u7", "/sales|bob", Drift.EXTRA, held, None, (Call("deleteUser", {"id": "u7"}),)
+        ),
+    ]
+    store = PlanStore(engine, "r2", Clock())
+    tally, number = Tally(), store.begin()
+    tally.add(steps)
+    store.add(number, steps)
+    store.end(number, tally, 90)
     ActStore(engine).requeue(2, By("ann", "upgraded", NOW))
     keep_proofs(engine, [Proof(NOW, "r2", "f", 1, 1, 1, equal=True, differences=0)])
     with writing(engine) as connection:
