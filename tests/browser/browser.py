@@ -6,6 +6,8 @@ asynchronous test calls it in a thread.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +15,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.ui import WebDriverWait
+
+LIMIT_S = 20.0
 
 AXE = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
 CHECK = """
@@ -51,8 +57,13 @@ class Browser:
         return " ".join(self.driver.find_element(By.CSS_SELECTOR, css).text.split())
 
     def follow(self, text: str) -> None:
-        """The link of that text."""
-        self.driver.find_element(By.PARTIAL_LINK_TEXT, text).click()
+        """The link that holds that text."""
+        self.click(By.PARTIAL_LINK_TEXT, text)
+
+    def click(self, how: str, what: str) -> None:
+        """On what leads to another page."""
+        with self._leaving():
+            self.driver.find_element(how, what).click()
 
     def fill(self, name: str, text: str, within: str = "main") -> WebElement:
         """The field of that name."""
@@ -63,17 +74,30 @@ class Browser:
 
     def search(self, text: str) -> None:
         """By the keyboard alone."""
-        self.fill("q", text).send_keys(Keys.ENTER)
+        field = self.fill("q", text)
+        with self._leaving():
+            field.send_keys(Keys.ENTER)
 
     def sign_in(self, site: str, who: str, token: str) -> None:
         self.open(f"{site}/sign-in")
         self.fill("who", who)
-        self.fill("token", token).send_keys(Keys.ENTER)
+        field = self.fill("token", token)
+        with self._leaving():
+            field.send_keys(Keys.ENTER)
 
     def act(self, form: str, reason: str) -> None:
         """Fill in that form's reason and send it."""
         self.fill("reason", reason, f"form[action='{form}']")
-        self.driver.find_element(By.CSS_SELECTOR, f"form[action='{form}'] button").click()
+        self.click(By.CSS_SELECTOR, f"form[action='{form}'] button")
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """Ends when another page is there: a driver may say that it clicked before the page knows."""
+        left = self.driver.find_element(By.TAG_NAME, "html")
+        yield
+        waiting = WebDriverWait(self.driver, LIMIT_S, 0.05)
+        waiting.until(expected_conditions.staleness_of(left))
+        waiting.until(lambda driver: driver.execute_script("return document.readyState") == "complete")
 
     def size(self, width: int, height: int) -> None:
         """Of the page itself: a window has a least width, a telephone's screen has not."""

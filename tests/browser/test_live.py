@@ -49,7 +49,7 @@ async def test_what_a_person_clicks_happens(browser: Browser, tmp_path: Path) ->
             told = await by(lambda: browser.text)
             assert "r2 It is here, as it should be." in told
             assert "called createAccount: HTTP 200" in told
-            await by(lambda: browser.driver.find_element("css selector", ".timeline li a").click())
+            await by(lambda: browser.click("css selector", ".timeline li a"))
             assert (await by(lambda: browser.title)).startswith("Outbox row")
 
             # a hold is approved, and the removal happens
@@ -70,7 +70,7 @@ async def test_what_a_person_clicks_happens(browser: Browser, tmp_path: Path) ->
             await there.call("createRole", name="Seller", type="User")
             await by(lambda: browser.open(f"{site}/outbox?state=dead"))
             dead = rows(engine, "dead")[0]
-            await by(lambda: browser.driver.find_element("link text", str(dead.id)).click())
+            await by(lambda: browser.click("link text", str(dead.id)))
             await by(lambda: browser.act(f"/outbox/{dead.id}/retry", "the role is there now"))
             assert "It will be tried again." in await by(lambda: browser.text)
             await until(

@@ -47,7 +47,7 @@ def test_every_page_shows_what_the_database_holds(browser: Browser, site: str, e
     assert f"{counts['r2']['dead']} dead" in card and f"{counts['r2']['held']} held" in card
     browser.follow("1 dead")
     assert browser.path == "/outbox?region=r2&state=dead"
-    browser.driver.find_element("link text", "1").click()
+    browser.click("link text", "1")
     [dead] = AuditStore(engine).rows(Filter(state="dead"))
     assert browser.title == f"Outbox row {dead.id}"
     assert "updateUser 431 12 no such user" in browser.text
@@ -71,7 +71,7 @@ def test_every_page_shows_what_the_database_holds(browser: Browser, site: str, e
 def test_search_finds(text: str, path: str, browser: Browser, site: str) -> None:
     browser.open(f"{site}/search")
     browser.search(text)
-    browser.driver.find_element("link text", path).click()
+    browser.click("link text", path)
     assert browser.title.split()[-1] == path.rpartition("|")[2]
 
 
@@ -79,7 +79,7 @@ def test_search_finds(text: str, path: str, browser: Browser, site: str) -> None
 def test_a_hostile_name_is_text(name: str, browser: Browser, site: str, engine: Engine) -> None:
     keep(HubStore(engine, Clock()), record(Kind.DOMAIN, f"d/{name[:20]}?#", name, ROOT), sent=("r2",))
     browser.open(f"{site}/outbox")
-    browser.driver.find_element("css selector", "tbody tr:first-child a bdi").click()
+    browser.click("css selector", "tbody tr:first-child a bdi")
     assert browser.title == f"Domain {name[:255]}" or len(name) > 255
     assert name[:255].split(maxsplit=1)[0] in browser.text
     for path in ("/outbox", f"/search?q={name[:1]}"):
