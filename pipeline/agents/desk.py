@@ -51,6 +51,7 @@ class Desk:
         self._contexts: Batcher[Desired, Context] = Batcher(store.contexts)
         self._settlements: Batcher[Settlement, None] = Batcher(self._settle)
         self._names: Batcher[str, str] = Batcher(self._canonical)
+        self._places: Batcher[str, bool] = Batcher(self._here)
         self.settled = asyncio.Event()
 
     @property
@@ -63,6 +64,10 @@ class Desk:
 
     async def context(self, desired: Desired) -> Context:
         return await self._contexts.ask(desired)
+
+    async def is_here(self, local: str) -> bool:
+        """Whether the region is known to hold the entity by now, from what was observed or applied."""
+        return await self._places.ask(local)
 
     async def settle(self, settlement: Settlement) -> None:
         """Returns when the row is written."""
@@ -115,6 +120,10 @@ class Desk:
     def _canonical(self, locals_: Sequence[str]) -> list[str]:
         known = self.store.canonical(set(locals_))
         return [known.get(local, local) for local in locals_]
+
+    def _here(self, locals_: Sequence[str]) -> list[bool]:
+        here = self.store.here(set(locals_))
+        return [local in here for local in locals_]
 
 
 def is_stand_in(snapshot: Snapshot) -> bool:

@@ -1,7 +1,8 @@
 """Answers a hint: reads the entity that it names and publishes what is there.
 
-In: events of one entity that waited, oldest first. Out: one observation, from one read, or hints for
-everything that an event may have meant whose UUID can't be trusted. Called by the region worker's lanes.
+In: events of one entity that waited, oldest first. Out: one observation, from one read (from none, where a
+scan's list has shown already that nothing is there), or hints for everything that an event may have meant
+whose UUID can't be trusted. Called by the region worker's lanes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.core.errors import PermanentError
-from pipeline.core.events import OWN, SCAN, Event
+from pipeline.core.events import ABSENT, OWN, SCAN, UNPROMPTED, Event
 
 DOMAIN_MOVED: Final = "DOMAIN.MOVE"
 USER_MOVED: Final = "USER.MOVE"
@@ -54,7 +55,9 @@ class Observer:
             if event.type in SWEPT:
                 await self._sweep(event)
         plain = [event for event in events if event.type not in SWEPT]
-        if plain and plain[-1].uuid is not None:
+        if plain and all(event.type == ABSENT for event in plain):
+            await self._tell_absent(plain[-1])
+        elif plain and plain[-1].uuid is not None:
             newest = max(plain, key=lambda event: event.time)
             snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
             sighting: Sighting | None = Sighting(newest.time, newest.type)
@@ -80,6 +83,13 @@ class Observer:
         if history.removed_at is not None:
             return Sighting(history.removed_at, SCAN)
         return Sighting(time, SCAN, lost=True)
+
+    async def _tell_absent(self, event: Event) -> None:
+        """A scan's list has shown that it is not there, and it never was: it is missing, not removed. Dropped
+        where it was made in the meantime: the region worker itself knows that first."""
+        if event.uuid is not None and not await self._desk.is_here(event.uuid):
+            missing = Snapshot(event.kind, event.uuid, None)
+            await self._desk.publish(missing, Sighting(event.time, ABSENT, lost=True))
 
     async def _sweep(self, event: Event) -> None:
         """Hints for the entities that are not as they were known: one of them was moved, and what befell it
@@ -122,4 +132,4 @@ class Observer:
 def _of_scan(events: Sequence[Event]) -> bool:
     """Whether only we ourselves ask, a scan among us: where an event waits too, it says what happened."""
     types = {event.type for event in events}
-    return SCAN in types and types <= OWN
+    return bool(UNPROMPTED & types) and types <= OWN

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, insert, update
+from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -51,6 +51,15 @@ def canonical_by_local(connection: Connection, locals_: Collection[Key]) -> dict
     key = (rmap.c.region_id, rmap.c.uuid)
     rows = rows_by_key(connection, (*key, rmap.c.source), key, locals_)
     return {(row["region_id"], row["uuid"]): row["source"] for row in rows}
+
+
+def present_locals(connection: Connection, region: str, locals_: Collection[str]) -> set[str]:
+    """Which of these UUIDs of a region belong to entities that are there, as far as known."""
+    found: set[str] = set()
+    for chunk in chunks(locals_):
+        query = select(rmap.c.uuid).where(rmap.c.region_id == region, rmap.c.uuid.in_(chunk), is_present())
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def local_by_canonical(connection: Connection, pairs: Collection[Key]) -> dict[Key, str]:

@@ -25,6 +25,7 @@ from pipeline.outbox.mappings import (
     canonical_by_local,
     is_present,
     local_by_canonical,
+    present_locals,
     rows_by_canonical,
 )
 from pipeline.outbox.records import read_founder
@@ -224,6 +225,11 @@ class RegionStore:
         region. Only those that are known."""
         with reading(self._engine) as connection:
             return read_confirmed(connection, self._region, locals)
+
+    def here(self, locals: Collection[str]) -> set[str]:
+        """Which of these UUIDs of the region are known to be in use here now."""
+        with reading(self._engine) as connection:
+            return present_locals(connection, self._region, locals)
 
     def present(self, kind: Kind) -> set[str]:
         """The UUIDs of all that is known to be here, of one kind."""
