@@ -2,8 +2,9 @@
 
 In: one desired state. Out: a settled (or parked, or held) outbox row, and an observation of the result.
 Called by the region worker's lanes, one lane at a time for an entity. Whatever is cut off in the middle is
-done again: the read tells what is left to do. The result is published before the row is settled, so that a
-worker that dies in between says it twice rather than never.
+done again: the read tells what is left to do. Only what was never there is made without a read: CloudStack
+refuses a UUID or a name that is used, and then it is read. The result is published before the row is settled,
+so that a worker that dies in between says it twice rather than never.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from pipeline.agents import ending
-from pipeline.agents.calls import Caller
+from pipeline.agents.calls import Caller, Found
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.removal import Remover
+from pipeline.cloudstack.errors import Refused
 from pipeline.cloudstack.eventlog import History
 from pipeline.core.effect import Futile, again, difference
 from pipeline.core.entities import Fields, Kind, Snapshot
@@ -85,7 +87,31 @@ class Applier:
         over = await self._over(desired, context)
         if over is not None:
             return over, False
-        actual = await self._desk.resources.read(desired.kind, context.local)
+        if not self._is_unheard_of(desired, context):
+            actual = await self._desk.resources.read(desired.kind, context.local)
+            return await self._from(actual, desired, context, hinted_at)
+        try:
+            actual = Snapshot(desired.kind, context.local, None)
+            return await self._from(actual, desired, context, hinted_at)
+        except Found as found:
+            actual = found.actual
+        except Refused:
+            actual = await self._desk.resources.read(desired.kind, context.local)
+            if not actual.present:
+                raise
+        return await self._from(actual, desired, context, hinted_at)
+
+    def _is_unheard_of(self, desired: Desired, context: Context) -> bool:
+        """Nobody has ever seen it there, and nobody has tried to make it: it is as good as certain that it is
+        not there. What is only planned is read, since no call will tell."""
+        known = context.present or context.applied_version or desired.known is not None
+        tried = context.tried or context.attempts
+        return desired.fields is not None and self._mode is Mode.APPLY and not (known or tried)
+
+    async def _from(
+        self, actual: Snapshot, desired: Desired, context: Context, hinted_at: int | None
+    ) -> tuple[Settlement, bool]:
+        """From what the region holds to how the row ends, and whether that was told."""
         if actual.protected:
             raise PermanentError(f"{desired.kind} {context.local} is never touched")
         target = _target(desired, context, actual)

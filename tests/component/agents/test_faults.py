@@ -34,9 +34,10 @@ async def test_a_region_that_fails_is_waited_for(fault: str, rig: Rig) -> None:
     (wanted,) = rig.merge(domain(FAR, "dom"))
     await failing_once(rig, fault, wanted)
     assert rig.outbox(wanted)["state"] == "delivered"
-    assert rig.writes() == {"createDomain": 1}
-    failed = [one for one in rows(rig.engine, attempt) if one["error"]]
-    assert {one["command"] for one in failed} == {"listDomains"}, "what failed is written down too"
+    assert list(rig.region.dump()["domains"]) == ["ROOT/dom"]
+    first, *more = [one["command"] for one in rows(rig.engine, attempt) if one["error"]]
+    assert first == "createDomain", "what failed is written down too"
+    assert set(more) <= {"listDomains"}, "after that it is read first"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -76,7 +77,7 @@ async def test_a_change_whose_answer_is_lost_is_not_made_twice(fault: str, rig: 
 
 
 async def test_throttling_slows_down_and_loses_nothing(rig: Rig) -> None:
-    rig.region.faults.throttle_per_s = 6
+    rig.region.faults.throttle_per_s = 3
     wanted = rig.merge(*(domain(FAR, f"d{number}") for number in range(4)))
     await asyncio.gather(*(rig.give(one) for one in wanted))
     assert {rig.outbox(one)["state"] for one in wanted} == {"delivered"}
@@ -89,7 +90,7 @@ async def test_a_region_that_is_down_is_waited_for_and_nothing_is_given_up(rig: 
     await rig.region.stop()
     work = asyncio.create_task(rig.give(wanted))
     async with asyncio.timeout(10):
-        while sum(one["command"] == "listDomains" for one in rows(rig.engine, attempt)) < 10:
+        while len(rows(rig.engine, attempt)) < 10:
             await asyncio.sleep(0)
     assert rig.outbox(wanted)["state"] == "pending"
     await rig.region.start()
@@ -111,7 +112,8 @@ async def test_a_hint_survives_a_region_that_is_down(rig: Rig) -> None:
 
 @pytest.mark.parametrize("what", ["created", "updated", "removed"])
 async def test_killed_between_the_call_and_its_settlement(what: str, rig: Rig) -> None:
-    """Done again by the next worker: it reads, and finds nothing left to do."""
+    """Done again by the next worker: it finds nothing left to do, by a read or, where it takes it for new,
+    by CloudStack's refusal."""
     if what != "created":
         await rig.tell(domain(FAR, "dom"))
     rig.writes()
@@ -128,8 +130,9 @@ async def test_killed_between_the_call_and_its_settlement(what: str, rig: Rig) -
     assert sum(rig.writes().values()) == 1
     await rig.end()
     rig.begin()
+    held = rig.region.dump()
     await rig.give(wanted)
-    assert rig.writes() == {}
+    assert rig.region.dump() == held
     assert (rig.outbox(wanted)["state"], rig.outbox(wanted)["message"]) == ("delivered", "nothing to do")
     (told,) = rig.observed()
     assert (told.applied, told.fields) == (wanted.version, wanted.fields)
