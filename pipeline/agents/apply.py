@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.agents import ending
 from pipeline.agents.calls import Caller, Found
-from pipeline.agents.desk import Desk, Sighting
+from pipeline.agents.desk import Desk, Sighting, is_stand_in
 from pipeline.agents.removal import Remover
 from pipeline.cloudstack.errors import Refused
 from pipeline.cloudstack.eventlog import History
@@ -132,6 +132,10 @@ class Applier:
             return await self._gone_since(desired, context, carried.removed_at), True
         after = carried.after
         _check_effect(desired, context, after, planned)  # before it is told
+        if after.users and not context.present:
+            # Before anybody can hear of the account, and take its founder for one that is still to be made.
+            came = [user.uuid for user in after.users[:1] if not is_stand_in(user)]
+            await asyncio.to_thread(self._desk.store.came_with, desired.uuid, came)
         seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version, lost)
         await self._desk.publish(after, seen, desired.uuid)
         return ending.delivered(desired, context, planned, after), True

@@ -7,6 +7,7 @@ and apply; built by the region worker.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,13 +19,19 @@ from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import Kind, Snapshot
+from pipeline.core.errors import TemporaryError
 from pipeline.core.events import hint
 from pipeline.core.records import Desired, Founder, Observation
 from pipeline.outbox.region import Context, RegionStore, Settlement
 
+WRITE_TRIES: Final = 4
+"""Of one batch of settlements, at once; after that the region's guard waits."""
 STAND_IN: Final = "region-sync-founder-"
 """User names that begin so are stand-ins: CloudStack makes no account without a user, so an account that has
 none left is made with one that is removed at once."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,16 @@ class Desk:
             await asyncio.to_thread(self.store.republished, ids, leased, self.clock())
 
     def _settle(self, settlements: Sequence[Settlement]) -> list[None]:
-        self.store.settle(settlements, self.clock())
+        """The hub writes where the same entities are, in the same moment. Who comes second tries again here:
+        otherwise each entity of the batch would be read once more for it."""
+        for _ in range(WRITE_TRIES - 1):
+            try:
+                self.store.settle(settlements, self.clock())
+                break
+            except TemporaryError as error:
+                log.debug("%s: settled once more: %s", self.region, error)
+        else:
+            self.store.settle(settlements, self.clock())
         return [None] * len(settlements)
 
     def _canonical(self, locals_: Sequence[str]) -> list[str]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-from pipeline.agents.desk import is_stand_in
 from pipeline.cloudstack.client import CallRecord
 from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound, Refused
 from pipeline.core.effect import Futile
@@ -62,7 +61,6 @@ def ended(desired: Desired, context: Context, state: State, message: str = "") -
 def delivered(desired: Desired, context: Context, planned: Plan, after: Snapshot) -> Settlement:
     """The region holds what was wanted, but for what was left alone."""
     names = ", ".join(call.command for call in planned.calls) or "nothing to do"
-    came_with_it = [] if context.present else [user.uuid for user in after.users if not is_stand_in(user)]
     done = ended(desired, context, "delivered", names + _left(planned))
     if LIFE in planned.left_alone:
         return replace(done, present=False)
@@ -72,7 +70,6 @@ def delivered(desired: Desired, context: Context, planned: Plan, after: Snapshot
         applied=_applied(desired.fields, planned),
         present=after.present,
         parent=None if desired.fields is None else desired.fields["parent"],
-        founder=next(iter(came_with_it), None),
     )
 
 

@@ -55,9 +55,7 @@ class Observer:
             if event.type in SWEPT:
                 await self._sweep(event)
         plain = [event for event in events if event.type not in SWEPT]
-        if plain and all(event.type == ABSENT for event in plain):
-            await self._tell_absent(plain[-1])
-        elif plain and plain[-1].uuid is not None:
+        if plain and plain[-1].uuid is not None and not await self._told_absent(plain):
             newest = max(plain, key=lambda event: event.time)
             snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
             sighting: Sighting | None = Sighting(newest.time, newest.type)
@@ -84,12 +82,17 @@ class Observer:
             return Sighting(history.removed_at, SCAN)
         return Sighting(time, SCAN, lost=True)
 
-    async def _tell_absent(self, event: Event) -> None:
-        """A scan's list has shown that it is not there, and it never was: it is missing, not removed. Dropped
-        where it was made in the meantime: the region worker itself knows that first."""
-        if event.uuid is not None and not await self._desk.is_here(event.uuid):
-            missing = Snapshot(event.kind, event.uuid, None)
-            await self._desk.publish(missing, Sighting(event.time, ABSENT, lost=True))
+    async def _told_absent(self, events: Sequence[Event]) -> bool:
+        """A scan's list has shown that it is not there, and it never was: it is missing, not removed. False
+        where it was made in the meantime, which this region's worker knows first, or where more waits."""
+        last = events[-1]
+        if last.uuid is None or any(event.type != ABSENT for event in events):
+            return False
+        if await self._desk.is_here(last.uuid):
+            return False
+        missing = Snapshot(last.kind, last.uuid, None)
+        await self._desk.publish(missing, Sighting(last.time, ABSENT, lost=True))
+        return True
 
     async def _sweep(self, event: Event) -> None:
         """Hints for the entities that are not as they were known: one of them was moved, and what befell it

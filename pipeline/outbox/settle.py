@@ -56,8 +56,7 @@ class Settlement:
     `waits_for` (canonical) was applied. `context_time` is the `Context.time` of the decision to park, so that
     no wake between the two is missed. `applied`: the fields now held (canonical UUIDs, None = removed), or
     UNTOUCHED. `present`: whether the region holds the entity now, under the UUID `local` and below `parent`
-    (canonical); None: not known. `futile`: what the calls left undone. `founder`: the user that an account
-    was made with, which is there now too.
+    (canonical); None: not known. `futile`: what the calls left undone.
     """
 
     entity: str
@@ -75,7 +74,6 @@ class Settlement:
     context_time: int | None = None
     calls: tuple[CallRow, ...] = ()
     futile: Futile | None = None
-    founder: str | None = None
 
 
 class _Row(NamedTuple):
@@ -245,11 +243,6 @@ def _write_presence(
         for one in settlements
         if one.present is not None
     ]
-    accounts = {one.founder: one.entity for one in settlements if one.founder is not None}
-    for chunk in chunks(accounts):
-        known = select(entity.c.uuid).where(entity.c.uuid.in_(chunk), entity.c.kind == Kind.USER.value)
-        for user in connection.execute(known).scalars():  # another one's is for the hub to know
-            seen.append(Mapping(user, region, user, Kind.USER, accounts[user], True, now))
     return write_mappings(connection, seen, now, skip_taken=True)
 
 
