@@ -57,7 +57,7 @@ def _states(connection: Connection, region: str, uuids: Collection[str]) -> dict
     for chunk in chunks(uuids):
         query = select(entity.c.uuid, entity.c.body).where(entity.c.uuid.in_(chunk))
         for uuid, body in connection.execute(query):
-            held[uuid] = wire.record(body).region(region)
+            held[uuid] = wire.region_state(body, region)
     return held
 
 

@@ -64,7 +64,9 @@ def present_locals(connection: Connection, region: str, locals_: Collection[str]
 
 def local_by_canonical(connection: Connection, pairs: Collection[Key]) -> dict[Key, str]:
     """(canonical UUID, region) → UUID there, for those that are known."""
-    return {key: row["uuid"] for key, row in rows_by_canonical(connection, pairs).items()}
+    key = (rmap.c.source, rmap.c.region_id)
+    rows = rows_by_key(connection, (*key, rmap.c.uuid), key, pairs)
+    return {(row["source"], row["region_id"]): row["uuid"] for row in rows}
 
 
 def rows_by_canonical(

@@ -29,8 +29,8 @@ from pipeline.cloudstack.session import Credentials
 from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.outbox.engine import Engine, reading
 from pipeline.outbox.hub import HubStore
-from pipeline.outbox.scans import ScanRow, ScanStore
 from pipeline.outbox.mappings import is_present
+from pipeline.outbox.scans import ScanRow, ScanStore
 from pipeline.outbox.schema import rmap
 from pipeline.outbox.statements import chunks
 from pipeline.reconcile.asking import Asking

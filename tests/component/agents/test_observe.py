@@ -175,7 +175,7 @@ async def test_what_a_scan_did_not_list_is_told_without_a_read(rig: Rig) -> None
 
 
 async def test_what_was_made_since_the_scan_is_read(rig: Rig) -> None:
-    """The hub may have heard of it, or not (a founder came with its account): the worker that made it knows."""
+    """The hub may have heard of it, or not (a founder came with its account): the worker knows."""
     await family(rig)
     (wanted,) = rig.merge(user(FAR, "new", parent="acc1"))
     await rig.give(wanted)
