@@ -143,14 +143,9 @@ class _Work:
         entry.desired += merged.desired
         entry.conflicts += merged.conflicts
         if seen.fields is not None or was_there:  # else: what was made there since then stays
+            parent, present = (seen.fields or {}).get("parent"), seen.fields is not None
             entry.mappings[seen.region] = Mapping(
-                source=seen.uuid,
-                region=seen.region,
-                uuid=local,
-                kind=seen.kind,
-                parent=seen.fields["parent"] if seen.fields is not None else None,
-                present=seen.fields is not None,
-                time=seen.time,
+                seen.uuid, seen.region, local, seen.kind, parent, present, seen.time
             )
         self.below.note(seen, merged.record)
         if merged.outcome is Outcome.CREATED and seen.founder is not None:
