@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from pipeline.core import topics
 from pipeline.core.entities import Kind
+from pipeline.core.errors import TemporaryError
 from pipeline.core.records import Desired
+from pipeline.outbox.region import Settlement
 from pipeline.outbox.schema import attempt
 from tests.component.agents.rig import FAR, HERE, SERVICE, Killed, Rig
 from tests.unit.agents.regions import account, domain, gone, user
@@ -161,6 +164,24 @@ async def test_a_row_whose_publishing_crashed_is_sent_by_the_timer(rig: Rig) -> 
         running.cancel()
     assert [one.value for one in rig.kafka.messages] == [rig.outbox(wanted)["body"]]
     assert rig.region.calls.writes(SERVICE) == 0
+
+
+async def test_a_settlement_that_collides_with_the_hubs_writing_is_written_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read or made once more for it."""
+    (wanted,) = rig.merge(domain(FAR, "dom"))
+    real, collisions = rig.desk.store.settle, [TemporaryError("deadlock"), TemporaryError("somebody else")]
+
+    def settle(settlements: Sequence[Settlement], now: int) -> None:
+        if collisions:
+            raise collisions.pop()
+        real(settlements, now)
+
+    monkeypatch.setattr(rig.desk.store, "settle", settle)
+    await rig.give(wanted)
+    assert (rig.outbox(wanted)["state"], rig.commands(wanted)) == ("delivered", ["createDomain"])
+    assert rig.region.calls.by_command(SERVICE) == {"createDomain": 1}
 
 
 async def died_after_creating(rig: Rig, *desired: Desired) -> None:
