@@ -133,6 +133,7 @@ class _Work:
         entry = self._entry(seen.uuid)
         if seen.fields is None and self._replaced.get((seen.uuid, seen.region), local) != local:
             return Outcome.NOTHING_NEW  # word of a UUID that the entity had here before it got another one
+        was_there = entry.record is not None and entry.record.region(seen.region).confirmed is not None
         merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self.below.note(seen, merged.record)
@@ -141,15 +142,11 @@ class _Work:
         entry.touched = True
         entry.desired += merged.desired
         entry.conflicts += merged.conflicts
-        entry.mappings[seen.region] = Mapping(
-            source=seen.uuid,
-            region=seen.region,
-            uuid=local,
-            kind=seen.kind,
-            parent=seen.fields["parent"] if seen.fields is not None else None,
-            present=seen.fields is not None,
-            time=seen.time,
-        )
+        if seen.fields is not None or was_there:  # else: what was made there since then stays
+            parent, present = (seen.fields or {}).get("parent"), seen.fields is not None
+            entry.mappings[seen.region] = Mapping(
+                seen.uuid, seen.region, local, seen.kind, parent, present, seen.time
+            )
         self.below.note(seen, merged.record)
         if merged.outcome is Outcome.CREATED and seen.founder is not None:
             self._found(seen, seen.founder, position)
@@ -263,9 +260,10 @@ def _changes(entry: _Entry) -> Iterator[Change]:
     """One for each region that the entity was seen in; the first carries all that follows."""
     if entry.record is None:
         return
-    first, *others = entry.mappings.values()
+    seen = list(entry.mappings.values())
+    first = seen[0] if seen else None
     yield Change(entry.record, entry.revision, tuple(entry.desired), tuple(entry.conflicts), first)
-    for mapping in others:
+    for mapping in seen[1:]:
         yield Change(entry.record, entry.revision, mapping=mapping)
 
 

@@ -22,7 +22,7 @@ from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
 from pipeline.agents.lanes import Lanes
 from pipeline.agents.observe import SWEPT, Observer
-from pipeline.core.events import SCAN, Event, Unreadable, parse_event
+from pipeline.core.events import UNPROMPTED, Event, Unreadable, parse_event
 from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
 
@@ -111,7 +111,7 @@ class RegionWorker:
     async def _once(self, jobs: list[Job]) -> None:
         """Everything that waits for one entity: apply reads it anyway, and so answers the hints."""
         events = [job.wanted for job in jobs if isinstance(job.wanted, Event)]
-        plain = [event.time for event in events if event.type not in SWEPT and event.type != SCAN]
+        plain = [event.time for event in events if event.type not in SWEPT | UNPROMPTED]
         told = False
         for job in jobs:
             if isinstance(job.wanted, Desired):

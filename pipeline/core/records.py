@@ -132,7 +132,8 @@ class Observation:
     `fields` None: absent there. `time`: when the change was made as far as known (the event's time), in
     milliseconds. `applied`: the version whose apply produced this read-back, None for a plain observation.
     `founder`: for an account, its oldest user there. `lost`: it is absent, and nobody removed it there: the
-    region lost it (a backup was restored). `created`: when it was made there, where a scan found it (ms).
+    region lost it (a backup was restored), or never had it. `created`: when it was made there, where a scan
+    found it (ms).
     """
 
     region: str
