@@ -30,6 +30,11 @@ class Looked:
     record: Record | None
     known: bool
 
+    @property
+    def names(self) -> set[str]:
+        """By which a rehearsal may tell of it."""
+        return {self.observation.uuid, *([] if self.record is None else [self.record.uuid])}
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
