@@ -28,11 +28,16 @@ TALKATIVE: Final = (
 """Libraries that are heard from WARNING on. At DEBUG Faust alone would cost a sixth of the CPU
 (engine.md)."""
 
+MARKS: Final = ("entity", "region", "outbox")
+"""What a line may be about, handed over as `extra`: all that was done with one entity is found by it. The
+UUID is canonical, but in what is told of a region's events."""
+
 _OWN: Final = ("pipeline", "bridges")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time (UTC), level, logger, message, and the traceback as `error`."""
+    """One JSON object a record: time (UTC), level, logger, message, what it is about where it says so
+    (`MARKS`), and the traceback as `error`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -41,6 +46,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= {mark: record.__dict__[mark] for mark in MARKS if mark in record.__dict__}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
