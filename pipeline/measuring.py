@@ -70,7 +70,7 @@ class Measuring:
     def _stock(self) -> Stock:
         regions = self._settings.active
         return Stock(
-            measure(self._wires.engine, [region.name for region in regions]),
+            measure(self._wires.engine, [region.name for region in regions], self._wires.clock()),
             looked(self._wires.engine),
             {region.name: region.full_scan_interval or 0 for region in regions},
         )

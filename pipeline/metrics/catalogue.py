@@ -108,7 +108,8 @@ OUTBOX_ROWS: Final = Metric(
     "region_sync_outbox_rows",
     "gauge",
     ("region", "state"),
-    "Outbox rows that are not through: pending, published, held, dead; counted up to 100,000 each",
+    "Outbox rows that are not through. state: pending, published, parked (behind a held removal, or in "
+    "quarantine), held, dead (refused); counted up to 100,000 each",
 )
 OUTBOX_OLDEST: Final = Metric(
     "region_sync_outbox_oldest_seconds",

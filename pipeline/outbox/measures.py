@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, text
 
 from pipeline.core.compare import Outcome
 from pipeline.core.effect import TRIES_WITHOUT_EFFECT
@@ -24,7 +24,13 @@ COUNTED_MAX: Final = 100_000
 """Rows of one state in one region that are counted: there are more than enough by then."""
 SCANS_SEEN: Final = 50
 """How many scans of a region are looked at for one that was through."""
-WAITING: Final = ("pending", "published", "held", "dead")
+PARKED_MS: Final = 120_000
+"""A pending row that is not due for so long waits for a person, or for the end of a quarantine: what waits
+for a parent, or is tried again, is due sooner."""
+PENDING: Final = "pending"
+PARKED: Final = "parked"
+WAITING: Final = (PENDING, PARKED, "published", "held", "dead")
+"""States that are not the end, as they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,11 @@ class Looked:
     differences: int
 
 
-def measure(engine: Engine, regions: Sequence[str]) -> list[Measured]:
+def measure(engine: Engine, regions: Sequence[str], now: int) -> list[Measured]:
     """Raises `TemporaryError`."""
     lossy = gaps(engine)
     with reading(engine) as connection:
-        return [_measure(connection, name, lossy.get(name, GapRow(name))) for name in regions]
+        return [_measure(connection, lossy.get(name, GapRow(name)), now) for name in regions]
 
 
 def looked(engine: Engine) -> Looked | None:
@@ -74,11 +80,12 @@ def answers(engine: Engine) -> None:
         connection.execute(text("SELECT 1")).scalar_one()
 
 
-def _measure(connection: Connection, name: str, gap: GapRow) -> Measured:
+def _measure(connection: Connection, gap: GapRow, now: int) -> Measured:
+    name = gap.region
     rows, oldest = {}, {}
     for state in WAITING:
         # Both come from the index alone: an id is in every index, and a smaller one was written earlier.
-        few = select(outbox.c.id).where(outbox.c.region == name, outbox.c.state == state).limit(COUNTED_MAX)
+        few = select(outbox.c.id).where(outbox.c.region == name, *_is(state, now)).limit(COUNTED_MAX)
         some = few.subquery()
         number, first = connection.execute(select(func.count(), func.min(some.c.id)).select_from(some)).one()
         rows[state] = number
@@ -97,6 +104,13 @@ def _measure(connection: Connection, name: str, gap: GapRow) -> Measured:
         scan_done=done,
         found=found,
     )
+
+
+def _is(state: str, now: int) -> list[ColumnElement[bool]]:
+    if state == PARKED:
+        return [outbox.c.state == PENDING, outbox.c.due_time > now + PARKED_MS]
+    soon = [outbox.c.due_time <= now + PARKED_MS] if state == PENDING else []
+    return [outbox.c.state == state, *soon]
 
 
 def _holds(connection: Connection, name: str) -> int:
