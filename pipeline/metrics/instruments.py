@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -39,6 +46,7 @@ class Instruments(Report):
     """All of one process. Safe for threads."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # twice the series, and nobody asks when a counter began
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._events = self._counter(catalogue.EVENTS)
