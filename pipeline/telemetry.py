@@ -21,13 +21,14 @@ TALKATIVE: Final = (
     "kafka",
     "pika",
     "asyncio",
-    "sqlalchemy",
     "alembic",
     "pipeline.agents.fetch",  # Faust's own services, told of under the name of the module that extends them
 )
 """Libraries that are heard from WARNING on. At DEBUG Faust alone would cost a sixth of the CPU
 (engine.md)."""
 
+STATEMENTS: Final = "sqlalchemy"
+"""It tells every statement from INFO on: at debug too that would bury what was decided."""
 MARKS: Final = ("entity", "region", "outbox")
 """What a line may be about, handed over as `extra`: all that was done with one entity is found by it. The
 UUID is canonical, but in what is told of a region's events."""
@@ -66,6 +67,7 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     root.setLevel(max(chosen, logging.WARNING))
     for name in _OWN:
         logging.getLogger(name).setLevel(chosen)
+    logging.getLogger(STATEMENTS).setLevel(max(chosen, logging.WARNING))
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(
             logging.INFO if chosen == logging.DEBUG else max(chosen, logging.WARNING)
