@@ -108,12 +108,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     client = CloudStack(client_settings(region), clock=wiring.clock, on_call=_calls(region, wiring))
     resources = Resources(client)
-    store = RegionStore(wiring.engine, region.name, wiring.clock)
-    rules = Rules(region.mode, region.removals.limits())
-    desk = Desk(resources, store, publisher, wiring.clock, wiring.instruments)
-    worker = RegionWorker(desk, region.lanes, rules)
-    wiring.instruments.watch_lanes(region.name, worker.lanes)
-    wiring.instruments.watch_guard(region.name, worker.guard)
+    worker = _worker(region, resources, publisher, wiring)
     _watch_partitions(app, region.name, wiring)
     _measure(app, settings, wiring, shared=False)
     reached, began = asyncio.Event(), wiring.clock()
@@ -147,6 +142,15 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
 
     _run(app, work)
     return app
+
+
+def _worker(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> RegionWorker:
+    store = RegionStore(wiring.engine, region.name, wiring.clock)
+    desk = Desk(resources, store, publisher, wiring.clock, wiring.instruments)
+    worker = RegionWorker(desk, region.lanes, Rules(region.mode, region.removals.limits()))
+    wiring.instruments.watch_lanes(region.name, worker.lanes)
+    wiring.instruments.watch_guard(region.name, worker.guard)
+    return worker
 
 
 async def _scan(resources: Resources, publisher: Publisher, region: Region, wiring: Wiring) -> None:

@@ -5,7 +5,6 @@ In: settings, the engine, the brokers. Out: routes on the server of a Faust app.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Protocol
@@ -65,7 +64,7 @@ class Measuring:
         add_routes(application, text, wires.health)
 
     async def _own(self) -> bytes:
-        return await asyncio.to_thread(self._wires.instruments.text)
+        return self._wires.instruments.text()  # in the loop: what is looked at, as lanes, lives there
 
     def _stock(self) -> Stock:
         regions = self._settings.active

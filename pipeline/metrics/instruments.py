@@ -43,10 +43,11 @@ class AnyLanes(Protocol):
 
 
 class Instruments(Report):
-    """All of one process. Safe for threads."""
+    """All of one process. Counting is safe for threads; `text` is for the event loop."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # twice the series, and nobody asks when a counter began
+        # Else twice the series, and nobody asks when a counter began.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._events = self._counter(catalogue.EVENTS)
