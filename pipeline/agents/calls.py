@@ -14,10 +14,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from pipeline.agents.desk import STAND_IN, Desk, is_stand_in
+from pipeline.agents.desk import Desk
 from pipeline.cloudstack.errors import NotFound, Refused, UuidUsed
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
+from pipeline.core.makeshift import STAND_IN, is_stand_in
 from pipeline.core.plan import Call, Plan, Target, state_calls
 from pipeline.core.records import Desired, Founder
 

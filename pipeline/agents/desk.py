@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from pipeline import wire
 from pipeline.agents.batch import Batcher
@@ -20,12 +19,9 @@ from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import Kind, Snapshot
 from pipeline.core.events import hint
+from pipeline.core.makeshift import is_makeshift
 from pipeline.core.records import Desired, Founder, Observation
 from pipeline.outbox.region import Context, RegionStore, Settlement
-
-STAND_IN: Final = "region-sync-founder-"
-"""User names that begin so are stand-ins: CloudStack makes no account without a user, so an account that has
-none left is made with one that is removed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class Desk:
 
     async def publish(self, snapshot: Snapshot, sighting: Sighting, canonical: str | None = None) -> None:
         """What was seen, to the hub; returns when Kafka has it. What is never touched is never told."""
-        if snapshot.protected or is_stand_in(snapshot):
+        if snapshot.protected or is_makeshift(snapshot):
             return
         key = canonical or await self._names.ask(snapshot.uuid)
         observation = Observation(
@@ -124,14 +120,9 @@ class Desk:
         return [known.get(local, local) for local in locals_]
 
 
-def is_stand_in(snapshot: Snapshot) -> bool:
-    name = "" if snapshot.fields is None else snapshot.fields["name"]
-    return snapshot.kind is Kind.USER and name.startswith(STAND_IN)
-
-
 def _founder(snapshot: Snapshot) -> Founder | None:
     """The oldest user of an account, whom another region can make the account with."""
     for user in snapshot.users:
-        if user.fields is not None and not is_stand_in(user):
+        if user.fields is not None and not is_makeshift(user):
             return Founder(user.uuid, dict(user.fields))
     return None

@@ -26,16 +26,12 @@ async def examine(region: Region) -> list[Finding]:
 
 def _examine(region: Region) -> list[Finding]:
     subject = Subject(region.name, "bus")
-    parameters = pika.URLParameters(region.bus.url.get_secret_value() if region.bus.url else "")
-    parameters.connection_attempts = 1
-    parameters.socket_timeout = CONNECT_S
-    parameters.stack_timeout = CONNECT_S
-    parameters.blocked_connection_timeout = CONNECT_S
+    parameters = address(region)
     where = f"{parameters.host}:{parameters.port}"
     try:
         connection = BlockingConnection(parameters)
     except (AMQPError, AMQPConnectorException, OSError) as error:
-        return [subject.fail(f"{where}: {_words(error)}")]
+        return [subject.fail(f"{where}: {words(error)}")]
     try:
         reached = subject.ok(f"{where}: logged in to {parameters.virtual_host!r}")
         return [reached, _exchange(subject, connection, region), _queue(subject, connection, region)]
@@ -68,7 +64,17 @@ def _queue(subject: Subject, connection: BlockingConnection, region: Region) -> 
     return subject.ok(f"queue {region.queue}: {answer.message_count} events wait, {bridges} connected")
 
 
-def _words(error: BaseException) -> str:
+def address(region: Region) -> pika.URLParameters:
+    """Where the bus is and how to log in; one try, within the limit."""
+    parameters = pika.URLParameters(region.bus.url.get_secret_value() if region.bus.url else "")
+    parameters.connection_attempts = 1
+    parameters.socket_timeout = CONNECT_S
+    parameters.stack_timeout = CONNECT_S
+    parameters.blocked_connection_timeout = CONNECT_S
+    return parameters
+
+
+def words(error: BaseException) -> str:
     """pika's own text is often empty; the cause lies within."""
     inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
     return str(inner) or type(error).__name__

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pipeline.check import bus, database, kafka, region
 from pipeline.check.finding import LIMIT_S, Finding, Subject
+from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.settings import Region, Settings
 
 Probe = Callable[[], Awaitable[list[Finding]]]
@@ -29,7 +30,7 @@ async def examine(settings: Settings) -> list[Finding]:
         probes.append((Subject(one.name, "api"), lambda one=one: region.examine(one)))  # type: ignore[misc]
         if one.bus.source == "amqp":
             probes.append((Subject(one.name, "bus"), lambda one=one: bus.examine(one)))  # type: ignore[misc]
-    found = await asyncio.gather(*(_within_limit(subject, probe) for subject, probe in probes))
+    found = await asyncio.gather(*(within_limit(subject, probe) for subject, probe in probes))
     return [*of_settings(settings), *(finding for findings in found for finding in findings)]
 
 
@@ -44,22 +45,28 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         keys = ", ".join(settings.plain_secrets)
         yield subject.warn(f"secrets stand in the file, write ${{NAME}} or file:/path instead: {keys}")
     for one in settings.active:
-        if _in_the_clear(one):
-            yield Subject(one.name, "settings").warn(
-                "host is http: keys and changes cross the network unprotected"
-            )
+        yield from of_region(one)
 
 
-def _in_the_clear(one: Region) -> bool:
-    url = urlsplit(one.host)
-    return url.scheme == "http" and url.hostname not in _HERE
+def of_region(region: Region) -> Iterator[Finding]:
+    """The same of one region's part."""
+    url = urlsplit(region.host)
+    if url.scheme == "http" and url.hostname not in _HERE:
+        yield Subject(region.name, "settings").warn(
+            "host is http: keys and changes cross the network unprotected"
+        )
 
 
-async def _within_limit(subject: Subject, probe: Probe) -> list[Finding]:
+async def within_limit(subject: Subject, probe: Probe, limit_s: float | None = None) -> list[Finding]:
+    """What `probe` found. Raises nothing: that it took longer than the limit, or what it raised, is a
+    finding."""
+    longest_s = limit_s or LIMIT_S
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(longest_s):
             return await probe()
     except TimeoutError:
-        return [subject.fail(f"no answer within {LIMIT_S:g} s")]
+        return [subject.fail(f"no answer within {longest_s:g} s")]
+    except (TemporaryError, PermanentError) as error:
+        return [subject.fail(str(error))]
     except Exception as error:  # noqa: BLE001 - the finding tells it, the other probes go on
         return [subject.fail(f"{type(error).__name__}: {error}")]

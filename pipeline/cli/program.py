@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import asking, auditing, checking, holding, running, scanning, verifying
+from pipeline.cli import asking, auditing, checking, holding, joining, planning, running, scanning, verifying
 from pipeline.cli.failures import explain
 from pipeline.cli.options import FAILED, INTERRUPTED
 
@@ -51,7 +51,7 @@ def build() -> typer.Typer:
         rich_markup_mode="rich",
     )
     app.callback(help=ABOUT)(_top)
-    for part in (running, checking, auditing, holding, asking, scanning, verifying):
+    for part in (running, checking, auditing, holding, asking, scanning, planning, joining, verifying):
         part.add_to(app)
     return app
 

@@ -21,10 +21,10 @@ BUS_SECRETS: Final = ("url",)
 @dataclass(frozen=True, slots=True)
 class Role:
     """Which process this is: `all` of it (run, check), the `hub` (no region's secrets; status too), the
-    `worker` of a region (its API key), or the `bridge` of a region (its bus's password; without a bus,
-    its API key)."""
+    `worker` of a region (its API key), the `bridge` of a region (its bus's password; without a bus, its API
+    key), or `join` (all of the one region that is to join, and no other's)."""
 
-    kind: Literal["all", "hub", "worker", "bridge"] = "all"
+    kind: Literal["all", "hub", "worker", "bridge", "join"] = "all"
     region: str = ""
 
     def secrets(self, region: object, source: object) -> tuple[str, ...]:
@@ -34,6 +34,8 @@ class Role:
             return API_SECRETS + bus
         if self.kind == "hub" or region != self.region:
             return ()
+        if self.kind == "join":
+            return API_SECRETS + bus
         return (bus or API_SECRETS) if self.kind == "bridge" else API_SECRETS
 
 

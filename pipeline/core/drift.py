@@ -51,7 +51,8 @@ class Drift(StrEnum):
 class Step:
     """One entity of a plan. `here`: what the region holds, `wanted`: what it will hold, both in canonical
     UUIDs, None where absent. `calls`: those of this region, in order; `elsewhere`: the other regions that
-    get something because of this one. `uuid` is canonical, `local` the region's own."""
+    get something because of this one. `uuid` is canonical, `local` the region's own; `linked`: from then on
+    the two are known to be one."""
 
     kind: Kind
     uuid: str
@@ -63,6 +64,7 @@ class Step:
     calls: tuple[Call, ...] = ()
     elsewhere: tuple[str, ...] = ()
     note: str = ""
+    linked: bool = False
     depth: int = 0
 
     @property

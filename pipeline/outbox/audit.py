@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, func, select, update
+from sqlalchemy import ColumnElement, Engine, and_, func, select, update
 
 from pipeline.core.entities import Kind
 from pipeline.outbox import futile
@@ -165,6 +165,13 @@ class AuditStore:
     def retry_region(self, name: str, now: int) -> int:
         """All dead rows of a region are pending again, and due. Returns how many."""
         return self._retry(outbox.c.region == name, now)
+
+    def retry_entities(self, name: str, entities: Sequence[str], now: int) -> int:
+        """The dead rows of these entities in a region are pending again, and due. Returns how many."""
+        return sum(
+            self._retry(and_(outbox.c.region == name, outbox.c.entity.in_(chunk)), now)
+            for chunk in chunks(entities)
+        )
 
     def marked(self, limit: int = PAGE) -> list[Marked]:
         """Entities that are stuck, the longest untouched first."""

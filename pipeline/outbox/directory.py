@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Engine, select
 
@@ -16,12 +17,12 @@ from pipeline.outbox.engine import reading
 from pipeline.outbox.schema import entity, outbox
 from pipeline.outbox.statements import chunks
 
-_WORDS = {
-    "held": "held",
-    "dead": "refused before",
-    "pending": "on its way",
-    "published": "on its way",
-}
+HELD: Final = "held"
+DEAD: Final = "refused"
+REFUSED: Final = (HELD, DEAD)
+"""How the words begin where nothing goes on by itself."""
+_WAY: Final = "on its way"
+_WORDS: Final = {"held": HELD, "dead": DEAD, "pending": _WAY, "published": _WAY}
 
 
 @dataclass(frozen=True, slots=True)

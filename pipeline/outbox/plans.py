@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, tuple_, update
 
 from pipeline import wire
 from pipeline.core.drift import Drift, Step, Tally, plan_hash, shown
@@ -67,6 +67,7 @@ class StepRow:
     """One step as it was kept; `told` is all of it, for a person."""
 
     id: int
+    place: int
     entity: str
     kind: Kind
     fingerprint: str
@@ -164,6 +165,20 @@ class PlanStore:
         with reading(self._engine) as connection:
             return [_step(found) for found in connection.execute(query).mappings()]
 
+    def to_release(self, number: int, after: tuple[int, int], limit: int) -> list[StepRow]:
+        """What is neither over nor left out, parents before children: at most `limit`, after the place and id
+        in `after`."""
+        waiting = plan_step.c.state.in_((StepState.PLANNED.value, StepState.RELEASED.value))
+        rest = tuple_(plan_step.c.place, plan_step.c.id) > after
+        query = (
+            select(plan_step)
+            .where(plan_step.c.plan == number, waiting, rest)
+            .order_by(plan_step.c.place, plan_step.c.id)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [_step(found) for found in connection.execute(query).mappings()]
+
     def settle(self, ids: Mapping[int, str], state: StepState) -> None:
         """These steps (id → message) have come to this."""
         with writing(self._engine) as connection:
@@ -241,6 +256,7 @@ def _told(step: Step) -> dict[str, Any]:
         "calls": [shown(call) for call in step.calls],
         "elsewhere": list(step.elsewhere),
         "note": step.note,
+        "linked": step.linked,
     }
 
 
@@ -260,6 +276,7 @@ def _row(found: Mapping[Any, Any]) -> PlanRow:
 def _step(found: Mapping[Any, Any]) -> StepRow:
     return StepRow(
         id=found["id"],
+        place=found["place"],
         entity=found["entity"],
         kind=Kind(found["kind"]),
         fingerprint=found["fingerprint"],

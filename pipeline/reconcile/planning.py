@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.agents.desk import Sighting, is_stand_in
+from pipeline.agents.desk import Sighting
 from pipeline.agents.observe import by_the_log
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.compare import digest
 from pipeline.core.drift import Drift, Step, Tally
 from pipeline.core.entities import Kind, Snapshot
 from pipeline.core.errors import PermanentError
+from pipeline.core.makeshift import is_makeshift
 from pipeline.core.merge import is_echo
 from pipeline.core.records import Observation, Record, Topology
 from pipeline.outbox.directory import Directory
@@ -105,7 +106,7 @@ class Planner:
 
     async def _listed(self, page: Sequence[Snapshot]) -> tuple[int, list[Step]]:
         """What the region was seen to hold. What moved to a later page meanwhile counts once."""
-        plain = [one for one in page if not (one.protected or is_stand_in(one))]
+        plain = [one for one in page if not (one.protected or is_makeshift(one))]
         found = await asyncio.to_thread(self._known, plain)
         fresh = [one for one in found if self._is_fresh(one.uuid)]
         for one in fresh:

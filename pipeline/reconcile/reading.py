@@ -11,10 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.agents.desk import is_stand_in
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.digest import ROOT_KEY, digest, key, rolled_up, total
 from pipeline.core.entities import ROOT, Fields, Kind, Snapshot
+from pipeline.core.makeshift import is_makeshift
 
 DEEPEST: Final = 256
 """Levels of domains; beyond that something is wrong."""
@@ -78,7 +78,7 @@ class _Reading:
     def entity(self, seen: Snapshot) -> None:
         """An account or a user. One whose parent is not there (it came or went in between) has a place of its
         own, and so is a difference."""
-        if seen.protected or seen.fields is None or is_stand_in(seen):
+        if seen.protected or seen.fields is None or is_makeshift(seen):
             return
         above = self._places.get(seen.fields["parent"]) or _Place(-1, ROOT_KEY, "?")
         name = seen.fields["name"]
@@ -121,7 +121,7 @@ async def read_region(resources: Resources, wanted: Collection[int] = ()) -> Hol
         seen.uuid: seen.fields
         async for page in resources.domains()
         for seen in page
-        if seen.fields is not None and not seen.protected
+        if seen.fields is not None and not seen.protected and not is_makeshift(seen)
     }
     reading.domains(found)
     async for page in resources.accounts():

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from sqlalchemy import Engine
-
 from pipeline.agents.merge import Merger, Seen
 from pipeline.core.entities import Kind
 from pipeline.core.records import Observation, Position, Topology
+from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import Change, HubStore
 
 _LOG: Final = "plan/0"

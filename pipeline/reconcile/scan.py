@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
-from pipeline.agents.desk import is_stand_in
 from pipeline.cloudstack.client import PAGE, PAGES_MAX
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.compare import SHORT_SHARE, Outcome, compare, digest, too_short
 from pipeline.core.entities import Kind
 from pipeline.core.errors import TemporaryError
+from pipeline.core.makeshift import is_makeshift
 from pipeline.core.retry import Backoff
 from pipeline.outbox.scans import PageDone, Running, ScanLost, ScanRow, ScanStore, numbers
 from pipeline.reconcile.asking import Asking, Entity
@@ -151,7 +151,7 @@ class Scanner:
     async def _page(self, kind: Kind, number: int) -> PageDone:
         """One page read, compared, and what differs in it asked for."""
         listed, total = await self._resources.page(kind, number)
-        page = [seen for seen in listed if not is_stand_in(seen)]
+        page = [seen for seen in listed if not is_makeshift(seen)]
         held = await asyncio.to_thread(self._store.held, [seen.uuid for seen in page])
         compared = compare(page, held)
         await self._asking.ask([(kind, seen.uuid) for seen in compared.found])

@@ -60,6 +60,11 @@ class Case:
         return not self.looked.known and self.change.record.uuid != self.looked.observation.uuid
 
     @property
+    def is_same(self) -> bool:
+        """It has the UUID of a record that was never seen here."""
+        return not (self.looked.known or self.is_linked or self.is_new) and self.here is not None
+
+    @property
     def elsewhere(self) -> tuple[str, ...]:
         mine = self.looked.observation.region
         return tuple(sorted(one.region for one in self.change.desired if one.region != mine))
@@ -119,6 +124,7 @@ class Stepper:
             calls=calls,
             elsewhere=case.elsewhere,
             note="; ".join(note for note in (*_notes(case, planned), collision, words) if note),
+            linked=case.is_linked or case.is_same,
             depth=self._places.depth(fields["parent"]),
         )
 
@@ -177,7 +183,7 @@ def _notes(case: Case, planned: Plan) -> list[str]:
     notes = [case.waits]
     if case.is_linked:
         notes.append("linked by its name")
-    elif not case.looked.known and case.looked.record is not None and case.here is not None:
+    elif case.is_same:
         notes.append("linked by its UUID")
     if case.here is None and case.wanted is None:
         notes.append("removed there")

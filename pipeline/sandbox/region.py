@@ -26,6 +26,8 @@ from pipeline.sandbox.state import User
 from pipeline.sandbox.world import World
 
 READS = ("list", "get", "query")
+VERSION = "4.22.0.0-SNAPSHOT"
+"""Of the recorded regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Region:
         self.configuration = load_configuration()
         self.sessions: dict[str, Session] = {}
         self.calls = Calls()
+        self.version = VERSION
         self.server_uuid = self.world.new_uuid()
         seeded = seed_world(self.world, self.new_key)
         self.admin = _credentials(seeded["admin"])

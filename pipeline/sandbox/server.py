@@ -17,8 +17,7 @@ from aiohttp import web
 from pipeline.sandbox.dispatch import Reply, Request, dispatch, lower_names
 from pipeline.sandbox.faults import strikes
 from pipeline.sandbox.latency import Load, real_ms
-from pipeline.sandbox.region import Region
-from pipeline.sandbox.system_commands import VERSION
+from pipeline.sandbox.region import VERSION, Region
 
 COOKIE = "JSESSIONID"
 KEY_COOKIE = "sessionkey"

@@ -15,11 +15,23 @@ from pipeline.sandbox.state import Account, Domain, RegionRow
 
 Row = dict[str, object]
 
+THROTTLING_ENABLED = "api.throttling.enabled"
+THROTTLING_INTERVAL = "api.throttling.interval"
+THROTTLING_MAX = "api.throttling.max"
+
 
 def load_configuration() -> dict[str, Row]:
     """The configuration rows that were recorded, by name."""
     text = resources.files("pipeline.sandbox").joinpath("data/configurations.json").read_text("utf-8")
     return {row["name"]: row for row in json.loads(text)}
+
+
+def throttling(most: int, interval_s: int) -> dict[str, Row]:
+    """The rows of a region whose API throttling is on; the recorded one had the first alone, and off (source:
+    Config, ApiRateLimitService). They tell of it: what really throttles is a switch of `faults`."""
+    values = {THROTTLING_ENABLED: "true", THROTTLING_INTERVAL: str(interval_s), THROTTLING_MAX: str(most)}
+    head = {"category": "Advanced", "isdynamic": False, "component": "management-server"}
+    return {name: {**head, "name": name, "value": value} for name, value in values.items()}
 
 
 def list_configurations(call: Call) -> Answer:

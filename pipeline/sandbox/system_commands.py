@@ -12,12 +12,12 @@ from pipeline.sandbox.call import Answer, Call
 from pipeline.sandbox.errors import ApiError, invalid, wrong_parameter
 from pipeline.sandbox.eventlog import COMPLETED, CREATED
 from pipeline.sandbox.jobs import RUNNING, Job, Result
+from pipeline.sandbox.settings_commands import THROTTLING_ENABLED, THROTTLING_INTERVAL, THROTTLING_MAX
 from pipeline.sandbox.state import DISABLED, ENABLED, SYSTEM_ACCOUNT_ID, Domain, Project, User
 from pipeline.sandbox.submit import JobSpec, submit
 from pipeline.sandbox.world import World, digest
 
 SESSION_TIMEOUT_S = 1800
-VERSION = "4.22.0.0-SNAPSHOT"
 
 
 def query_async_job_result(call: Call) -> Answer:
@@ -215,9 +215,18 @@ def logged_out(call: Call) -> Answer:
     return {"description": "success"}
 
 
-def list_capabilities(_call: Call) -> Answer:
-    """Recorded: this very call failed on the recorded region."""
-    raise wrong_parameter("Cannot parse null string")
+def list_capabilities(call: Call) -> Answer:
+    """Recorded: it fails where the rows of the API's throttling are missing, as they were in the recorded
+    region; CloudStack reads their numbers before it looks whether throttling is on (source:
+    ManagementServerImpl). Elsewhere: the fields that `listApis` was recorded to name and that are known here.
+    """
+    numbers = [call.region.setting(name) for name in (THROTTLING_INTERVAL, THROTTLING_MAX)]
+    if not all(number.isdecimal() for number in numbers):
+        raise wrong_parameter("Cannot parse null string")
+    told: Answer = {"cloudstackversion": call.region.version, "dynamicrolesenabled": True}
+    if call.region.setting(THROTTLING_ENABLED) == "true":
+        told |= {"apilimitinterval": int(numbers[0]), "apilimitmax": int(numbers[1])}
+    return {"capability": told}
 
 
 def list_management_servers(call: Call) -> Answer:
@@ -225,7 +234,7 @@ def list_management_servers(call: Call) -> Answer:
         "id": call.region.server_uuid,
         "name": "localhost",
         "state": "Up",
-        "version": VERSION,
+        "version": call.region.version,
         "javadistribution": "Debian",
         "javaversion": "17.0.15+6-Debian-1deb12u1",
         "osdistribution": "Debian GNU/Linux 12 (bookworm)",

@@ -7,6 +7,7 @@ In: simulated regions. Out: the state of the world, or an `AssertionError` that 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from pipeline.sandbox.launch import SimulatedRegion
 LOOK_EVERY_S = 0.1
 SETTLE_LIMIT_S = 150.0
 STOP_LIMIT_S = 30.0
+COMMAND_LIMIT_S = 60.0
 OPEN = ("pending", "published")
 SYNC = "svc-sync"
 
@@ -199,3 +201,13 @@ async def settled(regions: Sequence[SimulatedRegion], engine: Engine) -> Counter
             waiting = [row for state in OPEN for row in rows(engine, state)]
             raise AssertionError(f"{differing[:10]} differ, {dict(states)}, open: {waiting[:10]}")
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def region_sync(folder: Path, *arguments: str) -> tuple[int, Any]:
+    """The command's exit code and what it said in JSON; None where it only complained."""
+    command = [sys.executable, "-m", "pipeline", *arguments, "--json", "-c", str(folder / "regions.yaml")]
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=folder, env=environment(), capture_output=True, timeout=COMMAND_LIMIT_S
+    )
+    assert done.stdout or done.returncode, done.stderr.decode()
+    return done.returncode, json.loads(done.stdout or "null")

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.proofs import read_proofs
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
-from tests.e2e.harness import SYNC, Processes, environment, people, settled, tree, until
+from tests.e2e.harness import SYNC, Processes, people, region_sync, settled, tree, until
 
 START_LIMIT_S = 60.0
-COMMAND_LIMIT_S = 60.0
 SCANS = 5
 NOT_EQUAL = ("different", "missing", "unknown", "in flight")
-
-
-async def region_sync(folder: Path, *arguments: str) -> tuple[int, Any]:
-    """The command's exit code and what it said in JSON."""
-    command = [sys.executable, "-m", "pipeline", *arguments, "--json", "-c", str(folder / "regions.yaml")]
-    done = await asyncio.to_thread(
-        subprocess.run, command, cwd=folder, env=environment(), capture_output=True, timeout=COMMAND_LIMIT_S
-    )
-    assert done.stdout, done.stderr.decode()
-    return done.returncode, json.loads(done.stdout)
 
 
 def user_of(region: SimulatedRegion, name: str) -> Any:

@@ -13,6 +13,7 @@ from pipeline.agents.region import RegionWorker
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.events import hint
+from pipeline.core.makeshift import PROBE
 from tests.component.agents.embedded import until
 from tests.component.agents.rig import FAR, HERE, SERVICE, Rig
 from tests.unit.agents.regions import account, domain, user
@@ -39,6 +40,16 @@ async def test_a_change_is_read_once_and_told_with_the_events_time(rig: Rig) -> 
     assert seen.time % 1000 == 0
     assert seen.time // 1000 == rig.region.region.log.rows[-1].created_ms // 1000, when
     assert rig.region.calls.by_command(SERVICE) == {"listDomains": 1}
+
+
+async def test_a_probe_is_told_to_nobody_whoever_made_it(rig: Rig) -> None:
+    probe = await rig.api.domain(f"{PROBE}0123abcd")
+    below = await rig.api.domain(f"{PROBE}0123abcd", parentdomainid=await rig.api.domain("theirs"))
+    await rig.hear()
+    await rig.look(Kind.DOMAIN, probe)
+    told = rig.observed()
+    assert probe not in {seen.uuid for seen in told}
+    assert below in {seen.uuid for seen in told}
 
 
 async def test_an_account_is_told_with_its_oldest_user(rig: Rig) -> None:

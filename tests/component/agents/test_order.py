@@ -152,7 +152,7 @@ async def two_rounds(changes: Changes, making: asyncio.Task[None]) -> None:
 
 async def test_nothing_is_committed_past_a_held_head(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(stage.region)
-    _, made = await users(api, 60)
+    _, made = await users(api, 120)  # of four partitions: ten in one are all but certain
     here = [uuid for uuid in made if partition(uuid) == 0][:10]
     elsewhere = [uuid for uuid in made if partition(uuid) == 1][:3]
     assert (len(here), len(elsewhere)) == (10, 3)

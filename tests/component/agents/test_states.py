@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.agents.desk import STAND_IN
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, Kind
+from pipeline.core.makeshift import STAND_IN
 from pipeline.core.records import Observation
 from tests.component.agents.rig import FAR, HERE, Killed, Rig
 from tests.unit.agents.regions import account, domain, gone, user

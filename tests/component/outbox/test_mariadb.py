@@ -9,8 +9,10 @@ from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.measures_contract import MeasuresContract
+from tests.unit.outbox.plan_contract import PlanContract
 from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.roles_contract import RolesContract
 from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
 
@@ -54,4 +56,12 @@ class TestProof(ProofContract):
 
 
 class TestMeasures(MeasuresContract):
+    pass
+
+
+class TestPlan(PlanContract):
+    pass
+
+
+class TestRoles(RolesContract):
     pass

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.core.drift import Drift
 from pipeline.core.entities import DISABLED, Kind
+from pipeline.core.makeshift import PROBE
 from pipeline.core.records import Observation, Topology
 from pipeline.outbox import schema
 from pipeline.outbox.plans import PlanRow, PlanStore, StepRow
@@ -49,6 +50,13 @@ async def test_equal_regions_cost_the_lists_alone(net: Net) -> None:
     row, steps = await planned(net)
     assert (counted(row), row.equal, row.calls, steps) == ({"matched": 4}, True, 0, [])
     assert net.rig.region.calls.by_command(SERVICE) == {"listDomains": 1, "listAccounts": 1, "listUsers": 1}
+
+
+async def test_a_probe_is_no_part_of_a_plan(net: Net) -> None:
+    await net.family()
+    await net.rig.api.domain(f"{PROBE}0123abcd")
+    row, steps = await planned(net)
+    assert (counted(row), steps) == ({"matched": 4}, [])
 
 
 async def test_the_same_plan_has_the_same_hash_and_another_one_another(net: Net) -> None:
@@ -185,6 +193,6 @@ async def test_a_user_whose_name_is_taken_in_the_domain_is_a_conflict(net: Net) 
     _, steps = await planned(net)
     conflicts = {step.told["path"]: step.told["note"] for step in steps if step.told["drift"] == "conflict"}
     assert conflicts == {
-        "/dom|acc|ann": "on its way; another one has its name there",
+        "/dom|acc|ann": "on its way; another one has its name there; made with its account",
         "/dom|other|ANN": "its name is another one's elsewhere",
     }

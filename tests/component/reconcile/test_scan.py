@@ -14,6 +14,7 @@ from pipeline.core.compare import SHORT_FLOOR, Outcome
 from pipeline.core.entities import DISABLED, Kind
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.core.events import SCAN, parse_event
+from pipeline.core.makeshift import PROBE
 from pipeline.core.records import Observation
 from pipeline.outbox.scans import DONE, LEASE_MS, RESUME_MS, SUSPENDED, ScanLost, ScanRunning
 from pipeline.outbox.schema import scan, scan_page
@@ -34,6 +35,20 @@ async def test_equal_regions_cost_the_lists_alone(net: Net) -> None:
     }
     assert net.hinted() == set()
     assert net.rig.region.calls.by_command(SERVICE) == {"listDomains": 1, "listAccounts": 1, "listUsers": 1}
+
+
+async def test_a_probe_is_neither_counted_nor_taken_over(net: Net) -> None:
+    await net.family()
+    counted = (await net.scan()).counts
+    probe = await net.rig.api.domain(f"{PROBE}0123abcd")
+    assert (await net.scan()).counts == counted
+    assert net.hinted() == set()
+    await net.heal()
+    assert net.far == []
+    assert probe not in net.rig.hub.load([probe])
+    await net.rig.api.domain("theirs")
+    await net.heal()
+    assert [(one.fields or {})["name"] for one in net.far] == ["theirs"]
 
 
 async def test_what_differs_is_asked_for_as_a_scans_hint(net: Net) -> None:

@@ -12,6 +12,7 @@ from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import Credentials
 from pipeline.core.entities import Kind
+from pipeline.core.makeshift import PROBE
 from pipeline.reconcile.verify import SHOWN, verify
 from pipeline.sandbox.launch import now_ms, simulated_regions
 from tests.contract.sandbox.api import PERSON, Api
@@ -56,6 +57,12 @@ async def test_equal_regions_have_equal_roots_and_are_read_once(pair: Pair) -> N
         assert held.counts == {Kind.DOMAIN: 4, Kind.ACCOUNT: 2, Kind.USER: 4}
     for api in pair.apis:
         assert api.region.calls.by_command("svc-sync")["listUsers"] == 1
+
+
+async def test_a_probe_makes_no_difference(pair: Pair) -> None:
+    await pair.apis[0].domain(f"{PROBE}0123abcd")
+    verdict = await verify(pair.regions)
+    assert (verdict.equal, verdict.holdings["r1"].counts[Kind.DOMAIN]) == (True, 4)
 
 
 async def test_a_field_that_differs(pair: Pair) -> None:

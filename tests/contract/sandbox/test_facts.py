@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from pipeline.sandbox import render
+from pipeline.sandbox.settings_commands import throttling
 from tests.contract.sandbox.api import PERSON, Api
 from tests.contract.sandbox.recordings import bulk
 
@@ -371,3 +372,22 @@ async def test_a_domain_borrows_two_limits_from_the_account_of_its_number(api: A
     assert listed == {"ROOT": "Unlimited", "two": "Unlimited", "three": "Unlimited", "four": "Unlimited"}
     await api.account("acc", four)
     assert (await api("listDomains", id=four)).body["domain"][0]["bucketlimit"] == "20"
+
+
+async def test_capabilities_need_the_rows_of_the_throttling(api: Api) -> None:
+    """Recorded: refused without them (read.listCapabilities). With them: fields that listApis names."""
+    assert (await api("listCapabilities")).error == (431, "Cannot parse null string")
+    region = api.region.region
+    region.configuration |= throttling(most=10, interval_s=2)
+    told = (await api("listCapabilities")).body["capability"]
+    assert (told["apilimitmax"], told["apilimitinterval"]) == (10, 2)
+    assert set(told) <= {"cloudstackversion", "apilimitmax", "apilimitinterval", "dynamicrolesenabled"}
+    await api("updateConfiguration", name="api.throttling.enabled", value="false")
+    assert "apilimitmax" not in (await api("listCapabilities")).body["capability"]
+
+
+async def test_a_region_tells_one_version_everywhere(api: Api) -> None:
+    api.region.region.version = "4.19.3.0"
+    api.region.region.configuration |= throttling(most=25, interval_s=1)
+    assert (await api("listCapabilities")).body["capability"]["cloudstackversion"] == "4.19.3.0"
+    assert (await api("listManagementServers")).body["managementserver"][0]["version"] == "4.19.3.0"

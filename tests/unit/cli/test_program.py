@@ -40,6 +40,9 @@ def test_all_commands_are_there() -> None:
         "demo",
         "scan",
         "verify",
+        "join",
+        "plan",
+        "apply",
         "run",
         "bridge",
         "worker hub",
@@ -99,6 +102,7 @@ def test_version(region_sync: Call) -> None:
         ["sandbox", "--latency", "slow"],
         ["sandbox", "--regions", "0"],
         ["demo", "--changes", "0"],
+        ["join"],
         ["run", "--log-level", "loud"],
     ],
 )
@@ -117,6 +121,7 @@ def test_wrong_use_is_2(region_sync: Call, arguments: list[str]) -> None:
         ["worker", "hub"],
         ["worker", "region", "--region", "berlin"],
         ["check"],
+        ["join", "berlin"],
         ["status"],
         ["outbox", "list"],
         ["outbox", "show", "1"],
@@ -146,6 +151,7 @@ def test_wrong_settings_are_2_and_one_sentence(
         ["outbox", "list", "--region", "paris"],
         ["outbox", "retry", "--all", "--region", "paris"],
         ["sync", "u", "--region", "paris"],
+        ["join", "paris"],
         ["replay", "--region", "paris", "--from", "1h"],
     ],
 )

@@ -396,6 +396,8 @@ LOGIN = {"api_key": "${KEY}", "secret_key": "${SECRET}", "bus": AMQP}
         (Role("bridge", "berlin"), {"BUS": "amqp://b"}, None),
         (Role("bridge", "berlin"), {"KEY": "k", "SECRET": "s"}, "BUS"),
         (Role("worker", "tokyo"), {}, None),
+        (Role("join", "berlin"), {"KEY": "k", "SECRET": "s"}, "BUS"),
+        (Role("join", "berlin"), {"KEY": "k", "SECRET": "s", "BUS": "amqp://b"}, None),
         (ALL, {"KEY": "k", "SECRET": "s"}, "BUS"),
     ],
 )
@@ -415,6 +417,8 @@ def test_a_process_holds_its_own_secrets_only() -> None:
         (Role("worker", "tokyo"), "berlin", set()),
         (Role("bridge", "berlin"), "berlin", {"url"}),
         (Role("bridge", "tokyo"), "tokyo", {"api_key", "secret_key"}),
+        (Role("join", "berlin"), "berlin", {"api_key", "secret_key", "url"}),
+        (Role("join", "berlin"), "tokyo", set()),
         (ALL, "berlin", {"api_key", "secret_key", "url"}),
     ):
         settings = parse(regions(**LOGIN), environ, role)
