@@ -32,6 +32,9 @@ from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
+from pipeline.measuring import Measuring
+from pipeline.metrics.health import Assigned, Health
+from pipeline.metrics.instruments import Instruments
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
@@ -59,7 +62,8 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What the apps share with the outside. `epoch` names this log of observations (see `Position`)."""
+    """What the apps share with the outside. `epoch` names this log of observations (see `Position`). Of
+    several apps in one process one `serves`, for all of them."""
 
     brokers: str
     engine: Engine
@@ -68,16 +72,22 @@ class Wiring:
     clock: Callable[[], int] = now_ms
     on_call: Callable[[CallRecord], None] | None = None
     embedded: bool = False
+    instruments: Instruments = field(default_factory=Instruments)
+    health: Health = field(default_factory=Health)
+    serves: bool = True
 
 
 def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
     """Consumes observations and dead letters; holds no region's key."""
-    app = _app(topics.HUB_GROUP, settings, wiring)
+    app = _app(topics.HUB_GROUP, settings, wiring, settings.web_port())
     store = HubStore(wiring.engine, wiring.clock)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     rules = settings.rules()
-    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority))
+    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments)
     hub = Hub(store, Merger(store, rules), publisher, place)
+    wiring.instruments.watch_guard("hub", hub.guard)
+    _watch_partitions(app, "hub", wiring)
+    _measure(app, settings, wiring, shared=True)
     _consume(app, topics.OBSERVATIONS, hub.take)
     _consume(app, topics.DEAD_LETTERS, hub.take_dead_letter)
     _let_go(app, hub.give_up)
@@ -94,13 +104,13 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
 
 def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     """Consumes one region's events and desired states; holds that region's key and no other's."""
-    app = _app(topics.region_group(region.name), settings, wiring)
+    app = _app(topics.region_group(region.name), settings, wiring, settings.web_port(region.name))
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
-    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=wiring.on_call)
+    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=_calls(region, wiring))
     resources = Resources(client)
-    store = RegionStore(wiring.engine, region.name, wiring.clock)
-    rules = Rules(region.mode, region.removals.limits())
-    worker = RegionWorker(Desk(resources, store, publisher, wiring.clock), region.lanes, rules)
+    worker = _worker(region, resources, publisher, wiring)
+    _watch_partitions(app, region.name, wiring)
+    _measure(app, settings, wiring, shared=False)
     reached, began = asyncio.Event(), wiring.clock()
 
     def once_reached(take: Take) -> Take:
@@ -134,6 +144,15 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     return app
 
 
+def _worker(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> RegionWorker:
+    store = RegionStore(wiring.engine, region.name, wiring.clock)
+    desk = Desk(resources, store, publisher, wiring.clock, wiring.instruments)
+    worker = RegionWorker(desk, region.lanes, Rules(region.mode, region.removals.limits()))
+    wiring.instruments.watch_lanes(region.name, worker.lanes)
+    wiring.instruments.watch_guard(region.name, worker.guard)
+    return worker
+
+
 async def _scan(resources: Resources, publisher: Publisher, region: Region, wiring: Wiring) -> None:
     """Full scans now and then, until cancelled."""
     store = ScanStore(wiring.engine, region.name, wiring.clock)
@@ -143,7 +162,39 @@ async def _scan(resources: Resources, publisher: Publisher, region: Region, wiri
         await scan_periodically(scanner, store, region.full_scan_interval or 0, wiring.clock)
 
 
-def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
+def _calls(region: Region, wiring: Wiring) -> Callable[[CallRecord], None]:
+    counted, told = wiring.instruments.calls_of(region.name), wiring.on_call
+
+    def called(call: CallRecord) -> None:
+        counted(call)
+        if told is not None:
+            told(call)
+
+    return called
+
+
+def _measure(app: faust.App, settings: Settings, wiring: Wiring, *, shared: bool) -> None:
+    """Numbers and health, where the app has a server."""
+    if app.conf.web_enabled:
+        Measuring(settings, wiring).serve(cast(Any, app.web).web_app, shared=shared)
+
+
+def _watch_partitions(app: faust.App, part: str, wiring: Wiring) -> None:
+    """So that the process is ready only once it has its partitions."""
+    known = Assigned()
+    wiring.health.checks[f"partitions of {part}"] = known.answer
+
+    async def assigned(_app: Any, /, *args: Any, **_signal: Any) -> None:
+        known.partitions = len(args[0])
+
+    async def revoked(_app: Any, /, *_args: Any, **_signal: Any) -> None:
+        known.partitions = None
+
+    app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
+    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+
+
+def _app(group: str, settings: Settings, wiring: Wiring, port: int | None) -> faust.App:
     """`table_standby_replicas` stays at its default of 1, though there are no tables: at 0 Faust falls back
     to an assignor that puts equal partitions of two topics on different workers (engine.md)."""
     app = faust.App(
@@ -151,7 +202,13 @@ def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
         broker=[f"kafka://{broker}" for broker in wiring.brokers.split(",")],
         store="memory://",
         autodiscover=False,
-        web_enabled=False,
+        web_enabled=wiring.serves and port is not None,
+        web_bind=settings.web.host,
+        web_port=port,
+        web_router_enabled=False,
+        web_tables_enabled=False,
+        web_graph_enabled=False,
+        web_stats_enabled=False,
         key_serializer="raw",
         value_serializer="raw",
         topic_allow_declare=False,

@@ -41,6 +41,14 @@ class Hub(Part):
     batch: int = Field(default=500, ge=1, le=10_000)
 
 
+class Web(Part):
+    """Where a process answers over HTTP. `port`: the hub's, and that of `run`; the regions' workers have the
+    next ones, in the file's order; None: nowhere."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int | None = Field(default=None, ge=1, le=64_000)
+
+
 class Settings(Part):
     """All of `regions.yaml`. `regions` keeps the file's order, which breaks ties between equal times."""
 
@@ -51,6 +59,7 @@ class Settings(Part):
     database: str = Field(default="sqlite:///region-sync.db", repr=False)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     hub: Hub = Hub()
+    web: Web = Web()
     regions: tuple[Region, ...]
     _plain_secrets: tuple[str, ...] = PrivateAttr(default=())
     _secret_sources: dict[str, str] = PrivateAttr(default={})
@@ -111,6 +120,12 @@ class Settings(Part):
                 return region
         known = ", ".join(region.name for region in self.regions)
         raise SettingsError(f"region {name!r} is not configured: the known regions are {known}")
+
+    def web_port(self, region: str | None = None) -> int | None:
+        """Where the hub, or a region's worker, answers over HTTP; None: nowhere."""
+        if self.web.port is None or region is None:
+            return self.web.port
+        return self.web.port + 1 + [one.name for one in self.regions].index(region)
 
     def rules(self) -> Topology:
         """Who wins a conflict, for the merge: the master first, then in the file's order."""

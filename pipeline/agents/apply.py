@@ -17,6 +17,7 @@ from pipeline.agents import ending
 from pipeline.agents.calls import Caller, Found
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.removal import Remover
+from pipeline.agents.report import tell_applied
 from pipeline.cloudstack.errors import Refused
 from pipeline.cloudstack.eventlog import History
 from pipeline.core.effect import Futile, again, difference
@@ -80,6 +81,7 @@ class Applier:
                     await self._desk.settle(ending.audited(trying, calls, self._desk.clock()))
                 raise
         await self._desk.settle(ending.audited(settlement, calls, self._desk.clock()))
+        tell_applied(self._desk.report, desired, context, settlement, self._desk.clock())
         return told
 
     async def _attempt(

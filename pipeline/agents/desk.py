@@ -15,6 +15,7 @@ from typing import Final
 from pipeline import wire
 from pipeline.agents.batch import Batcher
 from pipeline.agents.publish import Message, Publisher
+from pipeline.agents.report import SILENT, Report, timed
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
@@ -47,16 +48,22 @@ class Desk:
     """One region worker's access to everything outside of it."""
 
     def __init__(
-        self, resources: Resources, store: RegionStore, publisher: Publisher, clock: Callable[[], int]
+        self,
+        resources: Resources,
+        store: RegionStore,
+        publisher: Publisher,
+        clock: Callable[[], int],
+        report: Report = SILENT,
     ) -> None:
+        self.report = report
         self.resources = resources
         self.store = store
         self.clock = clock
         self._publisher = publisher
-        self._contexts: Batcher[Desired, Context] = Batcher(store.contexts)
-        self._settlements: Batcher[Settlement, None] = Batcher(self._settle)
-        self._names: Batcher[str, str] = Batcher(self._canonical)
-        self._places: Batcher[str, bool] = Batcher(self._here)
+        self._contexts: Batcher[Desired, Context] = Batcher(timed(report, "contexts", store.contexts))
+        self._settlements: Batcher[Settlement, None] = Batcher(timed(report, "settlements", self._settle))
+        self._names: Batcher[str, str] = Batcher(timed(report, "names", self._canonical))
+        self._places: Batcher[str, bool] = Batcher(timed(report, "places", self._here))
         self.settled = asyncio.Event()
 
     @property

@@ -52,13 +52,13 @@ class _Entry:
 
 @dataclass(slots=True)
 class Batch:
-    """What came of a batch. `taken`: how many of its observations were merged; the rest must be given
-    again, after the commit (a newly found twin changes what the ones behind it mean). `below` tells after the
-    commit what else is to be read."""
+    """What came of a batch: of its first `taken` observations, those of these `entities`. The rest is given
+    again after the commit (a twin changes what it means), when `below` tells what else is to be read."""
 
     changes: list[Change] = field(default_factory=list)
     below: Below = field(default_factory=Below)
     outcomes: list[Outcome] = field(default_factory=list)
+    entities: list[str] = field(default_factory=list)
     taken: int = 0
 
 
@@ -80,6 +80,7 @@ class Merger:
                     break
                 observation = work.link(one.observation)
             batch.outcomes.append(work.merge(one.observation.uuid, observation, one.position))
+            batch.entities.append(observation.uuid)
             batch.taken += 1
         batch.changes = work.changes()
         batch.below = work.below
@@ -140,7 +141,7 @@ class _Work:
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
-        entry.desired += merged.desired
+        entry.desired += [replace(one, changed=seen.time) for one in merged.desired]
         entry.conflicts += merged.conflicts
         if seen.fields is not None or was_there:  # else: what was made there since then stays
             parent, present = (seen.fields or {}).get("parent"), seen.fields is not None

@@ -153,7 +153,7 @@ class Desired:
     """One desired state for one region, one outbox row: the record at `version` in canonical UUIDs.
 
     `known` is what the region was last known to hold when this was sent: what the target may be holding
-    without it being news.
+    without it being news. `changed`: when what led to this was done in its region (ms), for whoever measures.
     """
 
     region: str
@@ -162,6 +162,7 @@ class Desired:
     version: int
     fields: dict[str, str] | None
     known: dict[str, str] | None
+    changed: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,19 @@ def test_the_form_is_said_and_stays() -> None:
             "version": 3,
             "fields": None,
             "known": {"name": "n"},
+            "changed": None,
         },
     }
+    older = {
+        "region": "r1",
+        "kind": "User",
+        "uuid": "u",
+        "version": 3,
+        "fields": None,
+        "known": {"name": "n"},
+    }
+    assert wire.desired(message(older)) == WANTED
+    assert wire.desired(message({**older, "changed": 5})).changed == 5
     short = {"region": "r1", "kind": "User", "uuid": "u", "fields": None, "time": 1}
     assert wire.observation(message(short)) == Observation("r1", Kind.USER, "u", None, 1)
 
