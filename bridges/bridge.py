@@ -13,7 +13,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -166,12 +167,26 @@ class Bridge:
                 unread.close()
 
 
+Beside = Callable[[Counters], AbstractAsyncContextManager[None]]
+"""What goes on as long as the bridge does, and may look at its counters."""
+
+
 def run_bridge(
-    settings: BridgeSettings, open_log: OpenLog | None = None, watermark: Watermark | None = None
+    settings: BridgeSettings,
+    open_log: OpenLog | None = None,
+    watermark: Watermark | None = None,
+    beside: Beside | None = None,
 ) -> int:
     """Run one bridge until SIGTERM or SIGINT; the exit code: 0 stopped, 1 broken, 2 wrong settings."""
     gc.set_threshold(GC_THRESHOLD)
-    return asyncio.run(_run(Bridge(settings, open_log, watermark), settings.region))
+    return asyncio.run(_run_beside(Bridge(settings, open_log, watermark), settings.region, beside))
+
+
+async def _run_beside(bridge: Bridge, region: str, beside: Beside | None) -> int:
+    if beside is None:
+        return await _run(bridge, region)
+    async with beside(bridge.counters):
+        return await _run(bridge, region)
 
 
 async def _run(bridge: Bridge, region: str) -> int:

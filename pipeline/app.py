@@ -32,6 +32,8 @@ from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
+from pipeline.metrics.health import Assigned, Health
+from pipeline.metrics.instruments import Instruments
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
@@ -68,6 +70,8 @@ class Wiring:
     clock: Callable[[], int] = now_ms
     on_call: Callable[[CallRecord], None] | None = None
     embedded: bool = False
+    instruments: Instruments = field(default_factory=Instruments)
+    health: Health = field(default_factory=Health)
 
 
 def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
@@ -76,8 +80,10 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
     store = HubStore(wiring.engine, wiring.clock)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     rules = settings.rules()
-    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority))
+    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments)
     hub = Hub(store, Merger(store, rules), publisher, place)
+    wiring.instruments.watch_guard("hub", hub.guard)
+    _watch_partitions(app, "hub", wiring)
     _consume(app, topics.OBSERVATIONS, hub.take)
     _consume(app, topics.DEAD_LETTERS, hub.take_dead_letter)
     _let_go(app, hub.give_up)
@@ -96,11 +102,10 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     """Consumes one region's events and desired states; holds that region's key and no other's."""
     app = _app(topics.region_group(region.name), settings, wiring)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
-    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=wiring.on_call)
+    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=_calls(region, wiring))
     resources = Resources(client)
-    store = RegionStore(wiring.engine, region.name, wiring.clock)
-    rules = Rules(region.mode, region.removals.limits())
-    worker = RegionWorker(Desk(resources, store, publisher, wiring.clock), region.lanes, rules)
+    worker = _worker(region, resources, publisher, wiring)
+    _watch_partitions(app, region.name, wiring)
     reached, began = asyncio.Event(), wiring.clock()
 
     def once_reached(take: Take) -> Take:
@@ -134,6 +139,15 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     return app
 
 
+def _worker(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> RegionWorker:
+    store = RegionStore(wiring.engine, region.name, wiring.clock)
+    desk = Desk(resources, store, publisher, wiring.clock, wiring.instruments)
+    worker = RegionWorker(desk, region.lanes, Rules(region.mode, region.removals.limits()))
+    wiring.instruments.watch_lanes(region.name, worker.lanes)
+    wiring.instruments.watch_guard(region.name, worker.guard)
+    return worker
+
+
 async def _scan(resources: Resources, publisher: Publisher, region: Region, wiring: Wiring) -> None:
     """Full scans now and then, until cancelled."""
     store = ScanStore(wiring.engine, region.name, wiring.clock)
@@ -141,6 +155,32 @@ async def _scan(resources: Resources, publisher: Publisher, region: Region, wiri
         asking = Asking(publisher, region.name, wiring.clock, has_room)
         scanner = Scanner(resources, store, asking)
         await scan_periodically(scanner, store, region.full_scan_interval or 0, wiring.clock)
+
+
+def _calls(region: Region, wiring: Wiring) -> Callable[[CallRecord], None]:
+    counted, told = wiring.instruments.calls_of(region.name), wiring.on_call
+
+    def called(call: CallRecord) -> None:
+        counted(call)
+        if told is not None:
+            told(call)
+
+    return called
+
+
+def _watch_partitions(app: faust.App, part: str, wiring: Wiring) -> None:
+    """So that the process is ready only once it has its partitions."""
+    known = Assigned()
+    wiring.health.checks[f"partitions of {part}"] = known.answer
+
+    async def assigned(_app: Any, /, *args: Any, **_signal: Any) -> None:
+        known.partitions = len(args[0])
+
+    async def revoked(_app: Any, /, *_args: Any, **_signal: Any) -> None:
+        known.partitions = None
+
+    app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
+    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
 
 
 def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
@@ -151,7 +191,7 @@ def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
         broker=[f"kafka://{broker}" for broker in wiring.brokers.split(",")],
         store="memory://",
         autodiscover=False,
-        web_enabled=False,
+        web_enabled=False,  # `pipeline.web` gives it a server
         key_serializer="raw",
         value_serializer="raw",
         topic_allow_declare=False,

@@ -1,19 +1,24 @@
 """How far the consumers are: ends of topics, committed offsets, and the lag between them.
 
-In: a broker's address. Out: offsets by partition. Called by the demo and by the embedded mode, whose
-watermark may only move over events that were merged.
+In: a broker's address. Out: offsets by partition, and what is left of whole topics. Called by the demo and by
+the embedded mode, whose watermark may only move over events that were merged; `Lags` by whoever measures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import admin as kafka
 
 from pipeline.core.errors import TemporaryError
 
 TIMEOUT_S: Final = 10.0
+SOON_S: Final = 2.5
+"""For who only wants to know how it stands: whoever asks waits for 3 s."""
 Offsets = dict[int, int]
 """Partition → offset of the next message."""
 
@@ -68,3 +73,63 @@ class Progress:
                 {**self._brokers, "group.id": group, "enable.auto.commit": False}
             )
         return self._consumers[group]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Of one topic: messages that its consumers have acknowledged, and those that are left."""
+
+    committed: int
+    left: int
+
+
+class Lags:
+    """Of many topics at once, by few requests and one connection. Every method waits for the network."""
+
+    def __init__(self, brokers: str, options: Mapping[str, str], partitions: int) -> None:
+        self._admin = kafka.AdminClient({**options, "bootstrap.servers": brokers, "log_level": "2"})
+        self._partitions = range(partitions)
+
+    def read(self, consumed: Mapping[str, Sequence[str]]) -> dict[str, Lag]:
+        """Topic → its lag, for each group's topics. Raises `TemporaryError`."""
+        names = [name for group in consumed.values() for name in group]
+        latest: Any = kafka.OffsetSpec.latest()  # type: ignore[attr-defined,no-untyped-call]
+        ends = self._admin.list_offsets(dict.fromkeys(self._places(names), latest), request_timeout=SOON_S)
+        asked = {group: self._committed(group, names) for group, names in consumed.items()}
+        done = dict(pair for future in asked.values() for pair in _committed(_result(future)))
+        found = dict.fromkeys(names, Lag(0, 0))
+        for place, end in ends.items():
+            committed = done.get((place.topic, place.partition), 0)
+            so_far = found[place.topic]
+            left = max(0, _result(end).offset - committed)
+            found[place.topic] = Lag(so_far.committed + committed, so_far.left + left)
+        return found
+
+    def answers(self, topic: str) -> None:
+        """Raises `TemporaryError` while Kafka does not answer."""
+        try:
+            self._admin.list_topics(topic, timeout=SOON_S)
+        except KafkaException as error:
+            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+
+    def _places(self, names: Sequence[str]) -> list[TopicPartition]:
+        return [TopicPartition(name, number) for name in names for number in self._partitions]
+
+    def _committed(self, group: str, names: Sequence[str]) -> Future[Any]:
+        wanted = [ConsumerGroupTopicPartitions(group, self._places(names))]
+        asked: Future[Any] = self._admin.list_consumer_group_offsets(wanted, request_timeout=SOON_S)[group]
+        return asked
+
+
+def _committed(found: ConsumerGroupTopicPartitions) -> Iterator[tuple[tuple[str, int], int]]:
+    for one in found.topic_partitions or ():
+        yield (one.topic, one.partition), max(one.offset, 0)
+
+
+def _result(future: Future[Any]) -> Any:
+    try:
+        return future.result(TIMEOUT_S)
+    except KafkaException as error:
+        raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+    except TimeoutError as error:
+        raise TemporaryError("Kafka does not answer") from error

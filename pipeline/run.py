@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -18,6 +18,7 @@ from typing import Final, Protocol
 import faust
 
 from bridges.bridge import Bridge
+from bridges.relay import Counters
 from pipeline.agents.publish import Message, Publisher
 from pipeline.app import Wiring, hub_app, now_ms, region_app
 from pipeline.bridging import MergedWatermark, SavedWatermark, bridge_settings, open_log
@@ -25,6 +26,7 @@ from pipeline.broker import announced
 from pipeline.cloudstack.client import CallRecord
 from pipeline.core import topics
 from pipeline.embedded import EmbeddedBroker
+from pipeline.metrics.relaying import Relaying
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.region import RegionStore
@@ -95,6 +97,7 @@ async def pipeline(
         marks = {region.name: _watermark(settings, region, wiring, progress) for region in settings.active}
         make = make_bridge or (lambda region, wiring: _bridge(settings, region, wiring, marks[region.name]))
         bridges = [make(region, wiring) for region in settings.active]
+        wiring.instruments.add(Relaying(_counted(settings, bridges)))
         following = [
             asyncio.create_task(mark.follow()) for mark in marks.values() if isinstance(mark, MergedWatermark)
         ]
@@ -159,6 +162,14 @@ def _watermark(
     if not settings.embedded:
         return saved
     return MergedWatermark(saved, region.name, progress, [one.name for one in settings.active])
+
+
+def _counted(settings: Settings, bridges: Sequence[AnyBridge]) -> dict[str, Counters]:
+    return {
+        region.name: one.counters
+        for region, one in zip(settings.active, bridges, strict=True)
+        if isinstance(one, Bridge)
+    }
 
 
 def _bridge(

@@ -57,9 +57,9 @@ TOKEN_MIN: Final = 16
 
 
 class Web(Part):
-    """The pages and their JSON API. `port`: the hub's, and that of `run`; the regions' workers have the next
-    ones, in the file's order. 0: any that is free; None: no pages. `token`: what a person must show to change
-    anything; None: nothing can be changed. `names`: those that a proxy in front is called by."""
+    """Pages, their JSON API, numbers, health. `port`: the hub's, and that of `run`; the regions' workers have
+    the next ones, in the file's order. 0: any that is free; None: nowhere. `token`: what a person must show
+    to change anything; None: nothing can be changed. `names`: those that a proxy in front is called by."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int | None = Field(default=WEB_PORT, ge=0, le=64_000)
@@ -147,7 +147,7 @@ class Settings(Part):
         raise SettingsError(f"region {name!r} is not configured: the known regions are {known}")
 
     def web_port(self, region: str | None = None) -> int | None:
-        """Where the pages of the hub, or of a region's worker, are served; None: nowhere."""
+        """Where the hub, or a region's worker, answers over HTTP; None: nowhere."""
         if not self.web.port or region is None:
             return self.web.port
         return self.web.port + 1 + [one.name for one in self.regions].index(region)

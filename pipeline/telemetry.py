@@ -21,18 +21,24 @@ TALKATIVE: Final = (
     "kafka",
     "pika",
     "asyncio",
-    "sqlalchemy",
     "alembic",
     "pipeline.agents.fetch",  # Faust's own services, told of under the name of the module that extends them
 )
 """Libraries that are heard from WARNING on. At DEBUG Faust alone would cost a sixth of the CPU
 (engine.md)."""
 
+STATEMENTS: Final = "sqlalchemy"
+"""It tells every statement from INFO on: at debug too that would bury what was decided."""
+MARKS: Final = ("entity", "region", "outbox")
+"""What a line may be about, handed over as `extra`: all that was done with one entity is found by it. The
+UUID is canonical, but in what is told of a region's events."""
+
 _OWN: Final = ("pipeline", "bridges")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time (UTC), level, logger, message, and the traceback as `error`."""
+    """One JSON object a record: time (UTC), level, logger, message, what it is about where it says so
+    (`MARKS`), and the traceback as `error`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -41,6 +47,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= {mark: record.__dict__[mark] for mark in MARKS if mark in record.__dict__}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -60,6 +67,7 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     root.setLevel(max(chosen, logging.WARNING))
     for name in _OWN:
         logging.getLogger(name).setLevel(chosen)
+    logging.getLogger(STATEMENTS).setLevel(max(chosen, logging.WARNING))
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(
             logging.INFO if chosen == logging.DEBUG else max(chosen, logging.WARNING)

@@ -1,4 +1,4 @@
-"""Puts the pages on a Faust app's own web server.
+"""Puts the pages, the numbers and the health on a Faust app's own web server.
 
 In: an app that is not started yet, settings, the wiring, which process it is. Out: the app serves pages, and
 nothing of Faust's own (tables, router, statistics). Called by `pipeline.worker` and `pipeline.run`. A port
@@ -7,11 +7,11 @@ that is taken, or that can't be had, costs the pages and not the sync.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import threading
 import time
+from functools import partial
 from typing import Any, Final, cast
 
 import faust
@@ -23,7 +23,8 @@ from pipeline.agents.publish import BrokenProducer, Message, Publisher
 from pipeline.app import Wiring
 from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
-from pipeline.progress import Progress
+from pipeline.measuring import Measuring
+from pipeline.progress import Lags
 from pipeline.settings import Settings
 from pipeline.settings import Web as WebSettings
 from pipeline.views.access import Access
@@ -44,14 +45,13 @@ log = logging.getLogger(__name__)
 class Server(Web):
     """Faust's, with our routes alone, on our address."""
 
-    def __init__(self, app: faust.App, views: Views, settings: WebSettings, lag: LagReader) -> None:
+    def __init__(self, app: faust.App, views: Views, settings: WebSettings) -> None:
         app.conf.web_application_options = {"middlewares": [views.guard], "client_max_size": BODY_MAX}
         super().__init__(app)
         self.blueprints = BlueprintManager()  # none of Faust's own pages
         self.web_app.add_routes(views.routes())
         self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=CLOSE_S)
         self.settings = settings
-        self._lag = lag
         self.address: str | None = None
 
     def _create_site(self) -> BaseSite:
@@ -78,18 +78,19 @@ class Server(Web):
         )
         return f"Watch it at {self.address}{told}"
 
-    async def stop_server(self) -> None:
-        await super().stop_server()
-        await asyncio.to_thread(self._lag.close)
-
 
 class LagReader:
     """How far the consumer groups are behind, asked of the broker now and then."""
 
     def __init__(self, settings: Settings, wiring: Wiring) -> None:
-        self._regions = [region.name for region in settings.active]
-        self._wiring = wiring
-        self._progress: Progress | None = None
+        self._consumed = {topics.HUB_GROUP: [topics.OBSERVATIONS]}
+        for region in settings.active:
+            both = [topics.events(region.name), topics.desired(region.name)]
+            self._consumed[topics.region_group(region.name)] = both
+        self._names = {topics.region_group(region.name): region.name for region in settings.active}
+        self._names[topics.HUB_GROUP] = "hub"
+        self._connect = partial(Lags, wiring.brokers, wiring.kafka_options, settings.partitions)
+        self._lags: Lags | None = None
         self._turn = threading.Lock()
         self._last = Lag()
         self._asked = float("-inf")
@@ -105,25 +106,18 @@ class LagReader:
                 self._turn.release()
         return self._last
 
-    def close(self) -> None:
-        with self._turn:
-            if self._progress is not None:
-                self._progress.close()
-                self._progress = None
-
     def _ask(self) -> Lag:
-        if self._progress is None:
-            self._progress = Progress(self._wiring.brokers, self._wiring.kafka_options)
         try:
-            found = {"hub": self._progress.lag(topics.HUB_GROUP, topics.OBSERVATIONS)}
-            for name in self._regions:
-                group = topics.region_group(name)
-                found[name] = sum(
-                    self._progress.lag(group, topic) for topic in (topics.events(name), topics.desired(name))
-                )
+            self._lags = self._lags or self._connect()
+            left = self._lags.read(self._consumed)
         except TemporaryError as error:
             return Lag(error=str(error))
-        return Lag(found)
+        return Lag(
+            {
+                self._names[group]: sum(left[name].left for name in names)
+                for group, names in self._consumed.items()
+            }
+        )
 
 
 def serve(app: faust.App, settings: Settings, wiring: Wiring, region: str | None = None) -> Server | None:
@@ -153,7 +147,8 @@ def serve(app: faust.App, settings: Settings, wiring: Wiring, region: str | None
             publisher.close(1.0)
 
     views = Views(sources, Access(token, web.host, web.names), put)
-    server = Server(app, views, web.model_copy(update={"port": port}), lag)
+    server = Server(app, views, web.model_copy(update={"port": port}))
+    Measuring(settings, wiring).serve(server.web_app, shared=region is None)
     owner = cast(Any, app)
     owner.web = server
     owner.boot_strategy.enable_web = True

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from pipeline.core.records import Desired, Observation, Record
+from pipeline.core.records import Desired, Observation, Record, RegionState
 
 FORM: Final = 1
 
@@ -29,11 +29,24 @@ class _Message(msgspec.Struct, frozen=True):
     body: msgspec.Raw
 
 
+class _Regions(msgspec.Struct, frozen=True):
+    """Of a record only what the regions hold, each still to be decoded; all else is skipped."""
+
+    regions: dict[str, msgspec.Raw] = {}
+
+
+class _RegionsMessage(msgspec.Struct, frozen=True):
+    v: int
+    body: _Regions
+
+
 _ENCODER: Final = msgspec.json.Encoder()
 _MESSAGE: Final = msgspec.json.Decoder(_Message)
 _OBSERVATION: Final = msgspec.json.Decoder(Observation)
 _DESIRED: Final = msgspec.json.Decoder(Desired)
 _RECORD: Final = msgspec.json.Decoder(Record)
+_REGIONS: Final = msgspec.json.Decoder(_RegionsMessage)
+_STATE: Final = msgspec.json.Decoder(RegionState)
 _FIELDS: Final = msgspec.json.Decoder(_AppliedFields)
 _TOLD: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -56,6 +69,19 @@ def desired(data: bytes) -> Desired:
 def record(data: bytes) -> Record:
     """Raises `Unreadable`."""
     return _decode(data, _RECORD)
+
+
+def region_state(data: bytes, region: str) -> RegionState:
+    """What `record(data).region(region)` says, at a fraction of its cost: a scan asks this of every entity.
+    Raises `Unreadable`."""
+    try:
+        message = _REGIONS.decode(data)
+        if message.v != FORM:
+            raise Unreadable(f"message form {message.v} is not {FORM}")
+        held = message.body.regions.get(region)
+        return RegionState() if held is None else _STATE.decode(held)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise Unreadable(str(error)) from error
 
 
 def encode_fields(fields: dict[str, str] | None) -> str:

@@ -2,8 +2,9 @@
 
 In: one desired state. Out: a settled (or parked, or held) outbox row, and an observation of the result.
 Called by the region worker's lanes, one lane at a time for an entity. Whatever is cut off in the middle is
-done again: the read tells what is left to do. The result is published before the row is settled, so that a
-worker that dies in between says it twice rather than never.
+done again: the read tells what is left to do. Only what was never there is made without a read: CloudStack
+refuses a UUID or a name that is used, and then it is read. The result is published before the row is settled,
+so that a worker that dies in between says it twice rather than never.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from pipeline.agents import ending
-from pipeline.agents.calls import Caller
+from pipeline.agents.calls import Caller, Found
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.removal import Remover
+from pipeline.agents.report import tell_applied
+from pipeline.cloudstack.errors import Refused
 from pipeline.cloudstack.eventlog import History
 from pipeline.core.effect import Futile, again, difference
 from pipeline.core.entities import Fields, Kind, Snapshot
 from pipeline.core.errors import PermanentError, TemporaryError
+from pipeline.core.makeshift import is_stand_in
 from pipeline.core.mode import Mode
 from pipeline.core.plan import LIFE, Plan, Target, as_made_here, plan
 from pipeline.core.records import Desired
@@ -77,6 +81,7 @@ class Applier:
                     await self._desk.settle(ending.audited(trying, calls, self._desk.clock()))
                 raise
         await self._desk.settle(ending.audited(settlement, calls, self._desk.clock()))
+        tell_applied(self._desk.report, desired, context, settlement, self._desk.clock())
         return told
 
     async def _attempt(
@@ -85,7 +90,31 @@ class Applier:
         over = await self._over(desired, context)
         if over is not None:
             return over, False
-        actual = await self._desk.resources.read(desired.kind, context.local)
+        if not self._is_unheard_of(desired, context):
+            actual = await self._desk.resources.read(desired.kind, context.local)
+            return await self._from(actual, desired, context, hinted_at)
+        try:
+            actual = Snapshot(desired.kind, context.local, None)
+            return await self._from(actual, desired, context, hinted_at)
+        except Found as found:
+            actual = found.actual
+        except Refused:
+            actual = await self._desk.resources.read(desired.kind, context.local)
+            if not actual.present:
+                raise
+        return await self._from(actual, desired, context, hinted_at)
+
+    def _is_unheard_of(self, desired: Desired, context: Context) -> bool:
+        """Nobody has ever seen it there, and nobody has tried to make it: it is as good as certain that it is
+        not there. What is only planned is read, since no call will tell."""
+        known = context.present or context.applied_version or desired.known is not None
+        tried = context.tried or context.attempts
+        return desired.fields is not None and self._mode is Mode.APPLY and not (known or tried)
+
+    async def _from(
+        self, actual: Snapshot, desired: Desired, context: Context, hinted_at: int | None
+    ) -> tuple[Settlement, bool]:
+        """From what the region holds to how the row ends, and whether that was told."""
         if actual.protected:
             raise PermanentError(f"{desired.kind} {context.local} is never touched")
         target = target_of(desired, context, actual)
@@ -106,6 +135,10 @@ class Applier:
             return await self._gone_since(desired, context, carried.removed_at), True
         after = carried.after
         _check_effect(desired, context, after, planned)  # before it is told
+        if after.users and not context.present:
+            # Before anybody can hear of the account, and take its founder for one that is still to be made.
+            came = [user.uuid for user in after.users[:1] if not is_stand_in(user)]
+            await asyncio.to_thread(self._desk.store.came_with, desired.uuid, came)
         seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version, lost)
         await self._desk.publish(after, seen, desired.uuid)
         return ending.delivered(desired, context, planned, after), True

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from pipeline.agents.desk import Desk
-from pipeline.cloudstack.errors import NotFound, Refused, UuidUsed
+from pipeline.cloudstack.errors import NameTaken, NotFound, Refused, UuidUsed
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
 from pipeline.core.makeshift import STAND_IN, is_stand_in
@@ -45,6 +45,14 @@ class Carried:
     removed_at: int | None = None
 
 
+class Found(TemporaryError):
+    """What was to be made is there after all: by a worker that died, or a call that answered too late."""
+
+    def __init__(self, actual: Snapshot) -> None:
+        super().__init__(f"{actual.kind} {actual.uuid} is there already")
+        self.actual = actual
+
+
 class Caller:
     """Makes the calls of one region."""
 
@@ -53,7 +61,7 @@ class Caller:
         self._exclusive = exclusive
 
     async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Carried:
-        """Raises as the client does."""
+        """Raises as the client does, and `Found`."""
         seen: Snapshot | None = actual
         for call in planned.calls:
             before = seen or actual
@@ -110,14 +118,14 @@ class Caller:
             except Refused:
                 snapshot = await self._desk.resources.read(Kind.ACCOUNT, params["accountid"])
                 if snapshot.present:
-                    raise TemporaryError("the account was created in the meantime") from None
+                    raise Found(snapshot) from None
         return await client.call("createAccount", params | _stand_in(params["accountid"]))
 
     async def _create_user(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
         """CloudStack makes no user in an account that is not enabled: it is, for the moment of the call."""
         try:
             return await self._desk.client.call("createUser", params)
-        except UuidUsed:
+        except (UuidUsed, NameTaken):
             raise
         except Refused:
             context = await self._desk.context(desired)
@@ -184,10 +192,11 @@ class Caller:
 
     async def _used_up(self, target: Target, desired: Desired) -> int | None:
         """A UUID that was ever used in a region can't be used there again (cloudstack.md). It is there after
-        all (a call that answered too late): read again. We had made it and somebody removed it: says when.
-        Else (the UUID was another one's, or a backup was restored) the entity gets another UUID here."""
-        if (await self._desk.resources.read(target.kind, target.uuid)).present:
-            return None
+        all: raises `Found`. We had made it and somebody removed it: says when. Else (the UUID was another
+        one's, or a backup was restored) the entity gets another UUID here."""
+        actual = await self._desk.resources.read(target.kind, target.uuid)
+        if actual.present:
+            raise Found(actual)
         history = await self._desk.resources.history(target.kind, target.uuid)
         if history.made_by_us and history.removed_at is not None:
             return history.removed_at

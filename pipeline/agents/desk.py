@@ -7,20 +7,30 @@ and apply; built by the region worker.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline import wire
 from pipeline.agents.batch import Batcher
 from pipeline.agents.publish import Message, Publisher
+from pipeline.agents.report import SILENT, Report, timed
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import Kind, Snapshot
+from pipeline.core.errors import TemporaryError
 from pipeline.core.events import hint
 from pipeline.core.makeshift import is_makeshift
 from pipeline.core.records import Desired, Founder, Observation
 from pipeline.outbox.region import Context, RegionStore, Settlement
+
+WRITE_TRIES: Final = 4
+"""Of one batch of settlements, at once; after that the region's guard waits."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +48,22 @@ class Desk:
     """One region worker's access to everything outside of it."""
 
     def __init__(
-        self, resources: Resources, store: RegionStore, publisher: Publisher, clock: Callable[[], int]
+        self,
+        resources: Resources,
+        store: RegionStore,
+        publisher: Publisher,
+        clock: Callable[[], int],
+        report: Report = SILENT,
     ) -> None:
+        self.report = report
         self.resources = resources
         self.store = store
         self.clock = clock
         self._publisher = publisher
-        self._contexts: Batcher[Desired, Context] = Batcher(store.contexts)
-        self._settlements: Batcher[Settlement, None] = Batcher(self._settle)
-        self._names: Batcher[str, str] = Batcher(self._canonical)
+        self._contexts: Batcher[Desired, Context] = Batcher(timed(report, "contexts", store.contexts))
+        self._settlements: Batcher[Settlement, None] = Batcher(timed(report, "settlements", self._settle))
+        self._names: Batcher[str, str] = Batcher(timed(report, "names", self._canonical))
+        self._places: Batcher[str, bool] = Batcher(timed(report, "places", self._here))
         self.settled = asyncio.Event()
 
     @property
@@ -59,6 +76,10 @@ class Desk:
 
     async def context(self, desired: Desired) -> Context:
         return await self._contexts.ask(desired)
+
+    async def is_here(self, local: str) -> bool:
+        """Whether the region is known to hold the entity by now, from what was observed or applied."""
+        return await self._places.ask(local)
 
     async def settle(self, settlement: Settlement) -> None:
         """Returns when the row is written."""
@@ -105,12 +126,25 @@ class Desk:
             await asyncio.to_thread(self.store.republished, ids, leased, self.clock())
 
     def _settle(self, settlements: Sequence[Settlement]) -> list[None]:
-        self.store.settle(settlements, self.clock())
+        """The hub writes where the same entities are, in the same moment. Who comes second tries again here:
+        otherwise each entity of the batch would be read once more for it."""
+        for _ in range(WRITE_TRIES - 1):
+            try:
+                self.store.settle(settlements, self.clock())
+                break
+            except TemporaryError as error:
+                log.debug("%s: settled once more: %s", self.region, error)
+        else:
+            self.store.settle(settlements, self.clock())
         return [None] * len(settlements)
 
     def _canonical(self, locals_: Sequence[str]) -> list[str]:
         known = self.store.canonical(set(locals_))
         return [known.get(local, local) for local in locals_]
+
+    def _here(self, locals_: Sequence[str]) -> list[bool]:
+        here = self.store.here(set(locals_))
+        return [local in here for local in locals_]
 
 
 def _founder(snapshot: Snapshot) -> Founder | None:

@@ -20,8 +20,9 @@ from pipeline import wire
 from pipeline.agents.acknowledge import Partition
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
-from pipeline.agents.merge import Merger, Seen
+from pipeline.agents.merge import Batch, Merger, Seen
 from pipeline.agents.publish import Message, Publisher
+from pipeline.agents.report import SILENT, Report, tell_merged, tell_sent, timed
 from pipeline.core import topics
 from pipeline.core.records import Desired, Position
 from pipeline.outbox.hub import DeadLetter, HubStore
@@ -36,11 +37,12 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Place:
     """When, where and for whom: `epoch` tells this log of observations from an earlier one, `regions` are
-    those that take part."""
+    those that take part; `report` is told what is decided."""
 
     epoch: str
     clock: Callable[[], int]
     regions: frozenset[str]
+    report: Report = SILENT
 
 
 class Hub:
@@ -53,6 +55,8 @@ class Hub:
         self._epoch = place.epoch
         self._clock = place.clock
         self._regions = place.regions
+        self._report = place.report
+        self._decide = timed(place.report, "merge", self._decide_and_commit)
         self._queue: asyncio.Queue[Taken] = asyncio.Queue(QUEUED)
         self._given_up: set[Partition] = set()
         self.guard = Guard()
@@ -78,6 +82,7 @@ class Hub:
         await self.guard.patiently(
             "dead letter", lambda: asyncio.to_thread(self._store.keep_dead_letters, [letter])
         )
+        self._report.dead_letter(letter.region if letter.region in self._regions else "")
         taken.acknowledge()
 
     def give_up(self, partitions: Collection[Partition]) -> None:
@@ -103,7 +108,7 @@ class Hub:
 
     async def _once(self, seen: Sequence[Seen]) -> int:
         """One transaction and what follows from it; how many observations it took."""
-        rows, hints, count = await asyncio.to_thread(self._decide_and_commit, seen)
+        rows, hints, count = await asyncio.to_thread(self._decide, seen)
         await self._publisher.publish([message for _, message in rows] + hints)
         if rows:
             await asyncio.to_thread(self._store.published, [row for row, _ in rows], self._clock())
@@ -116,8 +121,18 @@ class Hub:
         rows = self._store.commit(batch.changes, self._clock())
         keys = self._store.locals({(desired.uuid, desired.region) for _, desired, _ in rows})
         self.outcomes.update(batch.outcomes)
+        self._tell(seen, batch, rows)
         messages = [(row, _message(desired, body, keys)) for row, desired, body in rows]
         return messages, batch.below.hints(self._store), batch.taken
+
+    def _tell(self, seen: Sequence[Seen], batch: Batch, rows: Sequence[tuple[int, Desired, bytes]]) -> None:
+        """What was decided; after the commit, so that what is decided anew is told once."""
+        for one, entity, outcome in zip(seen, batch.entities, batch.outcomes, strict=False):
+            tell_merged(self._report, one.observation.region, entity, outcome)
+        for conflict in (one for change in batch.changes for one in change.conflicts):
+            self._report.conflict(conflict.lost_stamp.region)
+        for row, desired, _ in rows:
+            tell_sent(desired, row)
 
     async def _read(self, taken: Taken) -> Seen | None:
         try:

@@ -30,6 +30,11 @@ class Lanes(Generic[Item]):
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
+    def count(self) -> int:
+        """How many keys may be at work."""
+        return self._count
+
+    @property
     def waiting(self) -> int:
         """Items handed in and not taken up by a lane yet."""
         return sum(map(len, self._waiting.values()))

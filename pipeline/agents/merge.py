@@ -52,13 +52,13 @@ class _Entry:
 
 @dataclass(slots=True)
 class Batch:
-    """What came of a batch. `taken`: how many of its observations were merged; the rest must be given
-    again, after the commit (a newly found twin changes what the ones behind it mean). `below` tells after the
-    commit what else is to be read."""
+    """What came of a batch: of its first `taken` observations, those of these `entities`. The rest is given
+    again after the commit (a twin changes what it means), when `below` tells what else is to be read."""
 
     changes: list[Change] = field(default_factory=list)
     below: Below = field(default_factory=Below)
     outcomes: list[Outcome] = field(default_factory=list)
+    entities: list[str] = field(default_factory=list)
     taken: int = 0
 
 
@@ -80,6 +80,7 @@ class Merger:
                     break
                 observation = work.link(one.observation)
             batch.outcomes.append(work.merge(one.observation.uuid, observation, one.position))
+            batch.entities.append(observation.uuid)
             batch.taken += 1
         batch.changes = work.changes()
         batch.below = work.below
@@ -133,23 +134,20 @@ class _Work:
         entry = self._entry(seen.uuid)
         if seen.fields is None and self._replaced.get((seen.uuid, seen.region), local) != local:
             return Outcome.NOTHING_NEW  # word of a UUID that the entity had here before it got another one
+        was_there = entry.record is not None and entry.record.region(seen.region).confirmed is not None
         merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self.below.note(seen, merged.record)
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
-        entry.desired += merged.desired
+        entry.desired += [replace(one, changed=seen.time) for one in merged.desired]
         entry.conflicts += merged.conflicts
-        entry.mappings[seen.region] = Mapping(
-            source=seen.uuid,
-            region=seen.region,
-            uuid=local,
-            kind=seen.kind,
-            parent=seen.fields["parent"] if seen.fields is not None else None,
-            present=seen.fields is not None,
-            time=seen.time,
-        )
+        if seen.fields is not None or was_there:  # else: what was made there since then stays
+            parent, present = (seen.fields or {}).get("parent"), seen.fields is not None
+            entry.mappings[seen.region] = Mapping(
+                seen.uuid, seen.region, local, seen.kind, parent, present, seen.time
+            )
         self.below.note(seen, merged.record)
         if merged.outcome is Outcome.CREATED and seen.founder is not None:
             self._found(seen, seen.founder, position)
@@ -263,9 +261,10 @@ def _changes(entry: _Entry) -> Iterator[Change]:
     """One for each region that the entity was seen in; the first carries all that follows."""
     if entry.record is None:
         return
-    first, *others = entry.mappings.values()
+    seen = list(entry.mappings.values())
+    first = seen[0] if seen else None
     yield Change(entry.record, entry.revision, tuple(entry.desired), tuple(entry.conflicts), first)
-    for mapping in others:
+    for mapping in seen[1:]:
         yield Change(entry.record, entry.revision, mapping=mapping)
 
 

@@ -1,7 +1,8 @@
 """Answers a hint: reads the entity that it names and publishes what is there.
 
-In: events of one entity that waited, oldest first. Out: one observation, from one read, or hints for
-everything that an event may have meant whose UUID can't be trusted. Called by the region worker's lanes.
+In: events of one entity that waited, oldest first. Out: one observation, from one read (from none, where a
+scan's list has shown already that nothing is there), or hints for everything that an event may have meant
+whose UUID can't be trusted. Called by the region worker's lanes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pipeline.agents.desk import Desk, Sighting
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.core.errors import PermanentError
-from pipeline.core.events import OWN, SCAN, Event
+from pipeline.core.events import ABSENT, OWN, SCAN, UNPROMPTED, Event
 
 DOMAIN_MOVED: Final = "DOMAIN.MOVE"
 USER_MOVED: Final = "USER.MOVE"
@@ -55,7 +56,7 @@ class Observer:
             if event.type in SWEPT:
                 await self._sweep(event)
         plain = [event for event in events if event.type not in SWEPT]
-        if plain and plain[-1].uuid is not None:
+        if plain and plain[-1].uuid is not None and not await self._told_absent(plain):
             newest = max(plain, key=lambda event: event.time)
             snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
             sighting: Sighting | None = Sighting(newest.time, newest.type)
@@ -66,6 +67,18 @@ class Observer:
             await self._desk.publish(snapshot, sighting)
             if snapshot.fields is not None and any(event.type in ACCOUNT_TOO for event in plain):
                 await self._desk.hint(Kind.ACCOUNT, [snapshot.fields["parent"]], newest.time)
+
+    async def _told_absent(self, events: Sequence[Event]) -> bool:
+        """A scan's list has shown that it is not there, and it never was: it is missing, not removed. False
+        where it was made in the meantime, which this region's worker knows first, or where more waits."""
+        last = events[-1]
+        if last.uuid is None or any(event.type != ABSENT for event in events):
+            return False
+        if await self._desk.is_here(last.uuid):
+            return False
+        missing = Snapshot(last.kind, last.uuid, None)
+        await self._desk.publish(missing, Sighting(last.time, ABSENT, lost=True))
+        return True
 
     async def _sweep(self, event: Event) -> None:
         """Hints for the entities that are not as they were known: one of them was moved, and what befell it
@@ -124,4 +137,4 @@ async def by_the_log(resources: Resources, snapshot: Snapshot, time: int) -> Sig
 def _of_scan(events: Sequence[Event]) -> bool:
     """Whether only we ourselves ask, a scan among us: where an event waits too, it says what happened."""
     types = {event.type for event in events}
-    return SCAN in types and types <= OWN
+    return bool(UNPROMPTED & types) and types <= OWN

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from pipeline import wire
 from pipeline.agents.acknowledge import InOrder, Partition
@@ -22,7 +22,8 @@ from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
 from pipeline.agents.lanes import Lanes
 from pipeline.agents.observe import SWEPT, Observer
-from pipeline.core.events import SCAN, Event, Unreadable, parse_event
+from pipeline.agents.report import tell_event
+from pipeline.core.events import UNPROMPTED, Event, Unreadable, parse_event
 from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
 
@@ -80,12 +81,20 @@ class RegionWorker:
         try:
             event = parse_event(taken.value)
         except Unreadable as error:
+            tell_event(self._desk.report, self._desk.region, taken, None, "unreadable")
             await self._bury(taken, str(error))
             return
-        if event.uuid is None or not event.completed or self._observer.is_echo(event):
+        outcome = self._judge(event)
+        tell_event(self._desk.report, self._desk.region, taken, event, outcome)
+        if event.uuid is None or outcome != "taken":
             self._finish(taken)
             return
         await self.lanes.put(event.uuid, Job(taken, event))
+
+    def _judge(self, event: Event) -> Literal["taken", "ignored", "echo"]:
+        if event.uuid is None or not event.completed:
+            return "ignored"
+        return "echo" if self._observer.is_echo(event) else "taken"
 
     async def take_desired(self, taken: Taken) -> None:
         """A message of the region's desired states."""
@@ -111,7 +120,7 @@ class RegionWorker:
     async def _once(self, jobs: list[Job]) -> None:
         """Everything that waits for one entity: apply reads it anyway, and so answers the hints."""
         events = [job.wanted for job in jobs if isinstance(job.wanted, Event)]
-        plain = [event.time for event in events if event.type not in SWEPT and event.type != SCAN]
+        plain = [event.time for event in events if event.type not in SWEPT | UNPROMPTED]
         told = False
         for job in jobs:
             if isinstance(job.wanted, Desired):

@@ -13,6 +13,7 @@ from typing import Literal
 from pipeline.agents.batch import Batcher
 from pipeline.agents.calls import Caller
 from pipeline.agents.desk import Desk, Sighting
+from pipeline.agents.report import tell_removal, timed
 from pipeline.cloudstack.losses import read_losses
 from pipeline.core.entities import DISABLED, Snapshot
 from pipeline.core.plan import Plan, Target, state_calls
@@ -51,11 +52,14 @@ class Remover:
         self._desk = desk
         self._caller = caller
         self._limits = limits
-        self._decisions: Batcher[Pending, Decision] = Batcher(lambda asked: desk.store.decide(asked, limits))
+        self._decisions: Batcher[Pending, Decision] = Batcher(
+            timed(desk.report, "removals", lambda asked: desk.store.decide(asked, limits))
+        )
 
     async def ask(self, desired: Desired, context: Context, actual: Snapshot) -> Kept | None:
         """None: it may be removed now. Raises as the client does."""
         decision = await self._decide(desired, context, actual)
+        tell_removal(self._desk.report, desired, context, decision)
         if isinstance(decision, CarryOut):
             return None
         if isinstance(decision, Hold):

@@ -54,11 +54,25 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(outbox, name="outbox")
 
 
-def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def status(
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    again: Annotated[
+        bool, typer.Option("--watch", help="Again every 2 s until Ctrl-C; with --json a line each.")
+    ] = False,
+) -> None:
     """Show how it stands: per region what waits and what failed, stuck entities, conflicts, lost events."""
     from pipeline.settings import HUB, load
 
     settings = load(config, HUB)
+    if again:
+        from pipeline.cli.watching import watch
+
+        watch(lambda: _show_status(settings, as_json))
+    _show_status(settings, as_json)
+
+
+def _show_status(settings: Settings, as_json: bool) -> None:
     with opened(settings) as engine:
         from pipeline.outbox.audit import AuditStore
         from pipeline.outbox.gaps import gaps

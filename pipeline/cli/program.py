@@ -59,7 +59,6 @@ def build() -> typer.Typer:
         help=ABOUT,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
         rich_markup_mode="rich",
     )
     app.callback(help=ABOUT)(_top)

@@ -33,7 +33,8 @@ class Part(BaseModel):
 class Bus(Part):
     """Where a region's changes are heard: its own event log (read by the API every `poll_interval_s`),
     or AMQP; what that loses is found in the event log every `gap_fill_interval_s`, once it is
-    `gap_fill_grace_s` late."""
+    `gap_fill_grace_s` late. `bridge_port`: where the bridge's own process shows its numbers and health; None:
+    nowhere."""
 
     source: Literal["eventlog", "amqp"] = "eventlog"
     url: SecretStr | None = None
@@ -43,6 +44,7 @@ class Bus(Part):
     poll_interval_s: Seconds = 1.0
     gap_fill_interval_s: Seconds = 3.0
     gap_fill_grace_s: Seconds = 60.0
+    bridge_port: int | None = Field(default=None, ge=1, le=65_535)
 
     @field_validator("url")
     @classmethod

@@ -52,7 +52,7 @@ class Step:
     """One entity of a plan. `here`: what the region holds, `wanted`: what it will hold, both in canonical
     UUIDs, None where absent. `calls`: those of this region, in order; `elsewhere`: the other regions that
     get something because of this one. `uuid` is canonical, `local` the region's own; `linked`: from then on
-    the two are known to be one."""
+    the two are known to be one; `never_here`: as far as known it never was in the region."""
 
     kind: Kind
     uuid: str
@@ -65,6 +65,7 @@ class Step:
     elsewhere: tuple[str, ...] = ()
     note: str = ""
     linked: bool = False
+    never_here: bool = False
     depth: int = 0
 
     @property
@@ -79,9 +80,9 @@ class Step:
 
     @property
     def place(self) -> int:
-        """Where its calls come: parents are made before children, and go after them; what needs no call
-        comes last."""
-        if not self.calls:
+        """Where its calls come: parents are linked or made before children, and go after them; what needs
+        neither comes last."""
+        if not (self.calls or self.linked):
             return _LAST
         place = _ORDER[self.kind]
         if self.wanted is None:

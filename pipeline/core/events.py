@@ -28,7 +28,14 @@ SCAN: Final = "REGION-SYNC.SCAN"
 """The type of a full scan's hints. Nobody said that anything changed, so whoever answers one asks the
 region's event log when, and whether an absence is a removal."""
 
-OWN: Final = frozenset({HINT, SCAN})
+ABSENT: Final = "REGION-SYNC.ABSENT"
+"""The type of a full scan's word that the region does not hold an entity which was never seen there: its list
+has just shown it, so nothing has to be read for that."""
+
+OWN: Final = frozenset({HINT, SCAN, ABSENT})
+
+UNPROMPTED: Final = frozenset({SCAN, ABSENT})
+"""What a scan says by itself: nobody said that anything changed."""
 
 KNOWN: Final[Mapping[str, bool]] = MappingProxyType(
     {

@@ -132,7 +132,8 @@ class Observation:
     `fields` None: absent there. `time`: when the change was made as far as known (the event's time), in
     milliseconds. `applied`: the version whose apply produced this read-back, None for a plain observation.
     `founder`: for an account, its oldest user there. `lost`: it is absent, and nobody removed it there: the
-    region lost it (a backup was restored). `created`: when it was made there, where a scan found it (ms).
+    region lost it (a backup was restored), or never had it. `created`: when it was made there, where a scan
+    found it (ms).
     """
 
     region: str
@@ -152,7 +153,7 @@ class Desired:
     """One desired state for one region, one outbox row: the record at `version` in canonical UUIDs.
 
     `known` is what the region was last known to hold when this was sent: what the target may be holding
-    without it being news.
+    without it being news. `changed`: when what led to this was done in its region (ms), for whoever measures.
     """
 
     region: str
@@ -161,6 +162,7 @@ class Desired:
     version: int
     fields: dict[str, str] | None
     known: dict[str, str] | None
+    changed: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

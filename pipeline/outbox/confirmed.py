@@ -44,7 +44,7 @@ def read_held(connection: Connection, region: str, locals_: Collection[str]) -> 
     held = _states(connection, region, set(canonical.values()))
     there = _parents(connection, region, held)
     awaited = [uuid for uuid, state in held.items() if state.sent]
-    waiting = _under_way(connection, region, awaited)
+    waiting = under_way(connection, region, awaited)
     return {
         local: Held(_in_local(held[uuid].confirmed, region, there), uuid in waiting)
         for local, uuid in canonical.items()
@@ -57,7 +57,7 @@ def _states(connection: Connection, region: str, uuids: Collection[str]) -> dict
     for chunk in chunks(uuids):
         query = select(entity.c.uuid, entity.c.body).where(entity.c.uuid.in_(chunk))
         for uuid, body in connection.execute(query):
-            held[uuid] = wire.record(body).region(region)
+            held[uuid] = wire.region_state(body, region)
     return held
 
 
@@ -66,7 +66,7 @@ def _parents(connection: Connection, region: str, held: dict[str, RegionState]) 
     return local_by_canonical(connection, [(parent, region) for parent in parents])
 
 
-def _under_way(connection: Connection, region: str, uuids: Collection[str]) -> set[str]:
+def under_way(connection: Connection, region: str, uuids: Collection[str]) -> set[str]:
     """Which of them have a desired state that is still to be applied there. One that is dead stays in the
     record as sent, and is not."""
     found: set[str] = set()

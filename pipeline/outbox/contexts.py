@@ -18,7 +18,7 @@ from pipeline.core.records import Desired, Record
 from pipeline.core.removal import NOTHING_STANDS, Standing
 from pipeline.outbox import futile, holds
 from pipeline.outbox.mappings import rows_by_canonical
-from pipeline.outbox.schema import applied, entity, outbox
+from pipeline.outbox.schema import applied, attempt, entity, outbox
 from pipeline.outbox.statements import chunks, rows_by_key
 
 
@@ -26,9 +26,10 @@ from pipeline.outbox.statements import chunks, rows_by_key
 class Context:
     """What is known about one desired state of one entity E in this region at `time`.
 
-    `outbox_id`, `state`, `attempts`: its outbox row's; None, None, 0 when there is none. `newest`: the newest
-    version of any row for E here. `applied_version`, `applied`: what was last applied to E here, in canonical
-    UUIDs (0 and None: nothing yet; None is also a removal). `local`: E's UUID here; `present`: it was seen.
+    `outbox_id`, `state`, `attempts`: its outbox row's; None, None, 0 when there is none. `tried`: calls were
+    made for it. `newest`: the newest version of any row for E here. `applied_version`, `applied`: what was
+    last applied to E here, in canonical UUIDs (0 and None: nothing yet; None is also a removal). `local`: E's
+    UUID here; `present`: it was seen.
 
     The parent is the one wanted, or for a removal the one E is below. `parent_local`, `parent_present`: as
     for E (ROOT is always there, under that name). `parent_removed`: its record is removed.
@@ -43,6 +44,7 @@ class Context:
     outbox_id: int | None
     state: str | None
     attempts: int
+    tried: bool
     newest: int
     applied_version: int
     applied: dict[str, str] | None
@@ -72,6 +74,7 @@ class _Batch:
     region: str
     time: int
     rows: dict[tuple[str, int], RowMapping]
+    tried: set[int]
     newest: dict[str, int]
     applied: dict[str, tuple[int, dict[str, str] | None]]
     mappings: dict[str, RowMapping]
@@ -110,6 +113,7 @@ def read_contexts(connection: Connection, region: str, wanted: Sequence[Desired]
         region=region,
         time=now,
         rows=rows,
+        tried=_read_tried(connection, [row["id"] for row in rows.values()]),
         newest=_read_newest(connection, region, entities),
         applied=last,
         mappings=mappings | _read_mappings(connection, region, missing),
@@ -133,6 +137,7 @@ def _context(batch: _Batch, wanted: Desired) -> Context:
         outbox_id=None if row is None else row["id"],
         state=None if row is None else row["state"],
         attempts=0 if row is None else row["attempts"],
+        tried=row is not None and row["id"] in batch.tried,
         newest=batch.newest.get(wanted.uuid, wanted.version),
         applied_version=version,
         applied=fields,
@@ -190,6 +195,15 @@ def _read_rows(
     keys = {(one.uuid, region, one.version) for one in wanted}
     rows = rows_by_key(connection, (*key, outbox.c.id, outbox.c.state, outbox.c.attempts), key, keys)
     return {(row["entity"], row["version"]): row for row in rows}
+
+
+def _read_tried(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Which of these rows had calls made for them, as far as that was written down."""
+    found: set[int] = set()
+    for chunk in chunks(ids):
+        query = select(attempt.c.outbox_id).where(attempt.c.outbox_id.in_(chunk)).distinct()
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def _read_newest(connection: Connection, region: str, entities: Sequence[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, insert, update
+from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -53,9 +53,20 @@ def canonical_by_local(connection: Connection, locals_: Collection[Key]) -> dict
     return {(row["region_id"], row["uuid"]): row["source"] for row in rows}
 
 
+def present_locals(connection: Connection, region: str, locals_: Collection[str]) -> set[str]:
+    """Which of these UUIDs of a region belong to entities that are there, as far as known."""
+    found: set[str] = set()
+    for chunk in chunks(locals_):
+        query = select(rmap.c.uuid).where(rmap.c.region_id == region, rmap.c.uuid.in_(chunk), is_present())
+        found.update(connection.execute(query).scalars())
+    return found
+
+
 def local_by_canonical(connection: Connection, pairs: Collection[Key]) -> dict[Key, str]:
     """(canonical UUID, region) → UUID there, for those that are known."""
-    return {key: row["uuid"] for key, row in rows_by_canonical(connection, pairs).items()}
+    key = (rmap.c.source, rmap.c.region_id)
+    rows = rows_by_key(connection, (*key, rmap.c.uuid), key, pairs)
+    return {(row["source"], row["region_id"]): row["uuid"] for row in rows}
 
 
 def rows_by_canonical(

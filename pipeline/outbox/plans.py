@@ -257,6 +257,7 @@ def _told(step: Step) -> dict[str, Any]:
         "elsewhere": list(step.elsewhere),
         "note": step.note,
         "linked": step.linked,
+        "never_here": step.never_here,
     }
 
 

@@ -22,10 +22,13 @@ from pipeline.outbox.holds import Pending, Stands, decide_all, read_stands
 from pipeline.outbox.hub import REPUBLISH_AFTER_MS
 from pipeline.outbox.mappings import (
     OPEN,
+    Mapping,
     canonical_by_local,
     is_present,
     local_by_canonical,
+    present_locals,
     rows_by_canonical,
+    write_mappings,
 )
 from pipeline.outbox.plans import is_released
 from pipeline.outbox.records import read_founder
@@ -105,6 +108,16 @@ class RegionStore:
         """The oldest present user of the account: the one to create it with here."""
         with reading(self._engine) as connection:
             return read_founder(connection, account)
+
+    def came_with(self, account: str, users: Collection[str]) -> None:
+        """The account (its canonical UUID) was made here with these users. One that no record tells of is
+        left for the hub to find out who it is."""
+        now = self._clock()
+        query = select(entity.c.uuid).where(entity.c.uuid.in_(users), entity.c.kind == Kind.USER.value)
+        with writing(self._engine) as connection:
+            known = connection.execute(query).scalars().all()
+            seen = [Mapping(user, self._region, user, Kind.USER, account, True, now) for user in known]
+            write_mappings(connection, seen, now, skip_taken=True)
 
     def is_removed(self, source: str) -> bool:
         """Whether the entity's record is removed: it never comes back."""
@@ -230,6 +243,11 @@ class RegionStore:
         region. Only those that are known."""
         with reading(self._engine) as connection:
             return read_confirmed(connection, self._region, locals)
+
+    def here(self, locals: Collection[str]) -> set[str]:
+        """Which of these UUIDs of the region are known to be in use here now."""
+        with reading(self._engine) as connection:
+            return present_locals(connection, self._region, locals)
 
     def present(self, kind: Kind) -> set[str]:
         """The UUIDs of all that is known to be here, of one kind."""

@@ -2,10 +2,10 @@
 region is known to hold.
 
 In: pages as they were compared. Out: the pages that are done, for whoever goes on after a crash; what is
-known of listed entities; what is known to be there and was not listed. Called by `pipeline.reconcile`, in
-threads; every method is one transaction and may be run again. Of several owners one scans: the row of a scan
-that is not over carries the region's name in `lease`, which is unique, and an owner that is silent for
-`LEASE_MS` has lost it."""
+known of listed entities; what is known to be there, and what should be and is not. Called by
+`pipeline.reconcile`, in threads; every method is one transaction and may be run again. Of several owners one
+scans: the row of a scan that is not over carries the region's name in `lease`, which is unique, and an owner
+that is silent for `LEASE_MS` has lost it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.core.compare import DIGEST_BYTES, Held, Outcome
@@ -22,8 +22,8 @@ from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.outbox.confirmed import read_held
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.gaps import scan_needed, scanned
-from pipeline.outbox.mappings import is_present
-from pipeline.outbox.schema import MESSAGE_MAX, rmap, scan, scan_page, watermark
+from pipeline.outbox.presence import Absent, read_absent, read_known, read_present
+from pipeline.outbox.schema import MESSAGE_MAX, scan, scan_page, watermark
 from pipeline.outbox.statements import cut, insert_new
 
 LEASE_MS: Final = 60_000
@@ -200,21 +200,20 @@ class ScanStore:
 
     def known(self, kind: Kind) -> int:
         """How many entities of the kind are known to be here."""
-        query = select(func.count()).select_from(rmap).where(self._here(kind))
         with reading(self._engine) as connection:
-            return int(connection.execute(query).scalar_one())
+            return read_known(connection, self.region, kind)
 
     def present(self, kind: Kind, after: str, limit: int) -> list[tuple[str, int]]:
         """(UUID here, when this was written) of entities that are known to be here, in the order of their
         UUIDs: at most `limit`, from the one after `after`."""
-        query = (
-            select(rmap.c.uuid, rmap.c.modified)
-            .where(self._here(kind), rmap.c.uuid > after)
-            .order_by(rmap.c.uuid)
-            .limit(limit)
-        )
         with reading(self._engine) as connection:
-            return [(uuid, modified) for uuid, modified in connection.execute(query)]
+            return read_present(connection, self.region, kind, after, limit)
+
+    def absent(self, kind: Kind, after: str, limit: int) -> list[Absent]:
+        """Entities that live and are not known to be here, in the order of their canonical UUIDs: at most
+        `limit`, from the one after `after`."""
+        with reading(self._engine) as connection:
+            return read_absent(connection, self.region, kind, after, limit)
 
     def digests(self, running: Running, kind: Kind) -> set[int]:
         """Of all that was listed of the kind, as numbers: the smallest that a set can hold."""
@@ -226,9 +225,6 @@ class ScanStore:
             for joined in connection.execute(query).scalars():
                 found.update(numbers(joined))
         return found
-
-    def _here(self, kind: Kind) -> Any:
-        return and_(rmap.c.region_id == self.region, rmap.c.kind == kind.value, is_present())
 
     def _left(self, connection: Connection, now: int) -> tuple[int, int] | None:
         """The scan that a dead owner left, and when it was begun; one that is too old is given up."""

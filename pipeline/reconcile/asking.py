@@ -1,4 +1,4 @@
-"""Asks for entities of a region to be read: the one thing that a scan does about a difference.
+"""Asks for entities of a region to be looked into: the one thing that a scan does about a difference.
 
 In: kinds and UUIDs of one region. Out: hints on `events.<region>`, after Kafka has them. Called by the scan.
 A Kafka that forgets (the embedded one) is given only as much as its region's worker has room for.
@@ -44,15 +44,16 @@ class Asking:
         self._clock = clock
         self._has_room = has_room
 
-    async def ask(self, entities: Sequence[Entity]) -> None:
-        """Raises `TemporaryError` when they could not be left: some of them may have been."""
+    async def ask(self, entities: Sequence[Entity], event: str = SCAN) -> None:
+        """`event`: SCAN, to be read, or ABSENT. Raises `TemporaryError` when they could not be left: some of
+        them may have been."""
         if not entities:
             return
         await self._room()
         topic, now = topics.events(self._region), self._clock()
         headers = {topics.HEADER_REGION: self._region, topics.HEADER_SOURCE: "scan"}
         await self._publisher.publish(
-            [Message(topic, uuid.encode(), hint(kind, uuid, now, SCAN), headers) for kind, uuid in entities]
+            [Message(topic, uuid.encode(), hint(kind, uuid, now, event), headers) for kind, uuid in entities]
         )
 
     async def _room(self) -> None:

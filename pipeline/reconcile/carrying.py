@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from typing import Final
 
 from pipeline.core.drift import Drift
 from pipeline.core.errors import PermanentError
+from pipeline.core.events import ABSENT, SCAN
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.directory import REFUSED, Directory
 from pipeline.outbox.hub import HubStore
@@ -110,7 +112,12 @@ class Carrier:
         await asyncio.to_thread(self._plans.release, planned.id, chosen)
         audit = AuditStore(self._means.engine)
         await asyncio.to_thread(audit.retry_entities, self._means.region, entities, self._means.clock())
-        await self._asking.ask([(step.kind, step.local) for step in chosen])
+        await self._ask(chosen)
+
+    async def _ask(self, steps: Sequence[StepRow]) -> None:
+        """In their order. What never was in the region was just seen not to be there: it needs no read."""
+        for event, group in groupby(steps, lambda step: ABSENT if step.told["never_here"] else SCAN):
+            await self._asking.ask([(step.kind, step.local) for step in group], event)
 
     def _left_out(self, now: Mapping[str, str], step: StepRow) -> StepRow | None:
         """The step with why it is left out; None where it is not. What an earlier run had released goes on,

@@ -129,7 +129,7 @@ class Planner:
 
     def _rehearsed(self, looked: Sequence[Looked]) -> list[Step]:
         changes = self._rehearsal.merge([one.observation for one in looked])
-        pairs = [(one, changes[one.observation.uuid]) for one in looked if one.observation.uuid in changes]
+        pairs = [(one, changes[name]) for one in looked for name in one.names if name in changes]
         return self._stepper.steps(pairs)
 
     async def _looked_at(self, found: _Found) -> Looked:

@@ -59,7 +59,8 @@ class Rehearsal:
         self._offset = 0
 
     def merge(self, observations: Sequence[Observation]) -> dict[str, Change]:
-        """The region's own UUID → what would follow; without those of which nothing would."""
+        """The region's own UUID (of what is absent, the canonical one) → what would follow; without those of
+        which nothing would."""
         seen = []
         for one in observations:
             self._offset += 1
@@ -68,7 +69,6 @@ class Rehearsal:
         while seen:
             batch = self._merger.batch(seen)
             for change in batch.changes:
-                if change.mapping is not None:
-                    found[change.mapping.uuid] = change
+                found[change.mapping.uuid if change.mapping is not None else change.record.uuid] = change
             seen = seen[batch.taken :]
         return found

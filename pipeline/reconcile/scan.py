@@ -2,6 +2,7 @@
 
 In: the way to a region, what is remembered of its scans, an owner's name. Out: a row of `scan`, and hints;
 the region itself is never written to. Called by a region's worker now and then, and by `region-sync scan`.
+What lives and was never seen there is told to be absent: the list has shown it, nothing is left to read.
 Pages are read a few at a time and forgotten; of each entity eight bytes are remembered, for what is missing.
 Everything may be cut off anywhere: whoever begins the region's next scan goes on with the pages that are not
 done."""
@@ -23,6 +24,7 @@ from pipeline.cloudstack.resources import Resources
 from pipeline.core.compare import SHORT_SHARE, Outcome, compare, digest, too_short
 from pipeline.core.entities import Kind
 from pipeline.core.errors import TemporaryError
+from pipeline.core.events import ABSENT, SCAN
 from pipeline.core.makeshift import is_makeshift
 from pipeline.core.retry import Backoff
 from pipeline.outbox.scans import PageDone, Running, ScanLost, ScanRow, ScanStore, numbers
@@ -119,8 +121,11 @@ class Scanner:
             await self._read(running, deque(todo), done, told)
         missing, suspended = await self._believed(running)
         if suspended is None:
-            async for found in self._missing_of_all(running):
-                await self._patiently(partial(self._asking.ask, found))
+            for kind in Kind:  # parents before children
+                seen = await asyncio.to_thread(self._store.digests, running, kind)
+                async for found in self._missing(running, kind, seen):
+                    await self._patiently(partial(self._asking.ask, found))
+                missing[Outcome.MISSING] += await self._tell_absent(kind, seen)
         return missing, suspended
 
     async def _read(
@@ -158,7 +163,7 @@ class Scanner:
         digests = tuple(digest(seen.uuid) for seen in listed)
         return PageDone(kind, number, total, digests, compared.counts)
 
-    async def _believed(self, running: Running) -> tuple[Mapping[Outcome, int], str | None]:
+    async def _believed(self, running: Running) -> tuple[Counter[Outcome], str | None]:
         """How many are missing, and why nothing may be concluded from that, if so: for all kinds together,
         since a region that shows too few accounts may have cut its list of domains too."""
         counts: Counter[Outcome] = Counter()
@@ -175,12 +180,6 @@ class Scanner:
                 return counts, f"{kind}s: {why}"
         return counts, None
 
-    async def _missing_of_all(self, running: Running) -> AsyncIterator[list[Entity]]:
-        for kind in Kind:
-            seen = await asyncio.to_thread(self._store.digests, running, kind)
-            async for found in self._missing(running, kind, seen):
-                yield found
-
     async def _missing(self, running: Running, kind: Kind, seen: set[int]) -> AsyncIterator[list[Entity]]:
         """What is known to be there since before the scan, was not listed, and is left alone by everybody."""
         after = ""
@@ -190,6 +189,20 @@ class Scanner:
             absent = [uuid for uuid in before if numbers(digest(uuid))[0] not in seen]
             held = await asyncio.to_thread(self._store.held, absent) if absent else {}
             yield [(kind, uuid) for uuid in absent if uuid in held and not held[uuid].in_flight]
+
+    async def _tell_absent(self, kind: Kind, seen: set[int]) -> int:
+        """How much lives, is not known to be there, was not listed, and is left alone by everybody. Nobody
+        claims that it is there, so no list is too short for lacking it. What was there once is read again:
+        somebody may have removed it."""
+        count, after = 0, ""
+        while absent := await asyncio.to_thread(self._store.absent, kind, after, MISSING_AT_ONCE):
+            after = absent[-1].canonical
+            found = [one for one in absent if not one.in_flight and numbers(digest(one.local))[0] not in seen]
+            for event, was_here in ((ABSENT, False), (SCAN, True)):
+                asked = [(kind, one.local) for one in found if one.was_here is was_here]
+                await self._patiently(partial(self._asking.ask, asked, event))
+            count += len(found)
+        return count
 
     async def _patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
         attempt = 0

@@ -30,6 +30,11 @@ class Looked:
     record: Record | None
     known: bool
 
+    @property
+    def names(self) -> set[str]:
+        """By which a rehearsal may tell of it."""
+        return {self.observation.uuid, *([] if self.record is None else [self.record.uuid])}
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -125,6 +130,7 @@ class Stepper:
             elsewhere=case.elsewhere,
             note="; ".join(note for note in (*_notes(case, planned), collision, words) if note),
             linked=case.is_linked or case.is_same,
+            never_here=case.here is None and _never_was(case.looked),
             depth=self._places.depth(fields["parent"]),
         )
 
@@ -163,6 +169,11 @@ def _desired(looked: Looked, change: Change) -> Desired:
     record, region = change.record, looked.observation.region
     here = record.region(region).confirmed
     return Desired(region, record.kind, record.uuid, record.version, record.desired(), here)
+
+
+def _never_was(looked: Looked) -> bool:
+    record, region = looked.record, looked.observation.region
+    return record is not None and record.region(region).confirmed is None
 
 
 def _snapshot(seen: Observation) -> Snapshot:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.benchmarks import apply, backlog, cost, flat, hub, latency, relay, scan
+from tests.benchmarks import apply, backlog, cost, fill, flat, hub, latency, relay, scan
 
 BENCHMARKS: Final[Mapping[str, Callable[[], None]]] = {
     "cost": cost.main,
@@ -17,6 +17,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[], None]]] = {
     "flat": flat.main,
     "relay": relay.main,
     "scan": scan.main,
+    "fill": fill.main,
 }
 
 

@@ -22,12 +22,13 @@ from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import Credentials
 from pipeline.core import topics
 from pipeline.core.entities import Kind, Snapshot
-from pipeline.core.records import Observation, Position, Topology
+from pipeline.core.records import Life, Observation, Position, Record, RegionState, Stamp, Topology, Value
 from pipeline.outbox.engine import Engine, writing
-from pipeline.outbox.hub import HubStore
+from pipeline.outbox.hub import Change, HubStore, Mapping
 from pipeline.outbox.schema import outbox
 
 BATCH: Final = 500
+BORN: Final = 1_000
 _OFFSETS: Final = itertools.count()
 
 
@@ -74,6 +75,21 @@ class Facts:
                     Message(topics.desired(one.region), one.uuid.encode(), body) for _, one, body in rows
                 ]
         return sent
+
+
+def agreed(seen: Snapshot, regions: Sequence[str]) -> Change:
+    """The record of an entity that these regions hold alike, under one UUID, since long ago."""
+    fields = dict(seen.fields or {})
+    stamp = Stamp(BORN, regions[0])
+    values = {name: Value(text, stamp) for name, text in fields.items()}
+    held = {name: RegionState(fields) for name in regions}
+    record = Record(seen.kind, seen.uuid, values, Life(True, stamp), 1, {}, held)
+    return Change(record, None, mapping=located(seen, regions[0]))
+
+
+def located(seen: Snapshot, region: str) -> Mapping:
+    """Where the region has it."""
+    return Mapping(seen.uuid, region, seen.uuid, seen.kind, (seen.fields or {})["parent"], True, BORN)
 
 
 def changed(region: str, users: Sequence[Snapshot], number: int) -> list[Observation]:

@@ -69,6 +69,7 @@ def region(
 
 async def serve(name: str, sizes: list[int], latency_ms: str) -> None:
     async with sandbox(SandboxOptions(regions=1, latency=latency_ms, names=(name,))) as regions:
+        regions[0].region.rng.seed("the same UUIDs everywhere")
         regions[0].load(*sizes)
         print(json.dumps({"regions": [one.describe() for one in regions]}), flush=True)
         await asyncio.Event().wait()

@@ -151,6 +151,11 @@ class Process:
         fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
+    @property
+    def peak_mib(self) -> float:
+        """The most memory that it has held."""
+        return memory_kib("VmHWM", self.popen.pid) / 1024
+
     def check(self) -> None:
         if self.popen.poll() is not None:
             raise RuntimeError(f"{self.popen.args} ended:\n{self.log.read_text()[-2000:]}")
@@ -171,6 +176,14 @@ def process(folder: Path, arguments: Sequence[str]) -> Iterator[Process]:
             except subprocess.TimeoutExpired:
                 popen.kill()
                 popen.wait()
+
+
+def memory_kib(what: str, pid: int | str = "self") -> int:
+    """`VmRSS`, what a process holds now, or `VmHWM`, the most it has held."""
+    (line,) = [
+        one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith(f"{what}:")
+    ]
+    return int(line.split()[1])
 
 
 def until(condition: Callable[[], bool], limit_s: float, running: Process, every_s: float = 0.05) -> None:

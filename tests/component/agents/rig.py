@@ -24,6 +24,7 @@ from pipeline.agents.intake import Taken
 from pipeline.agents.merge import Merger, Seen
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.region import RegionWorker
+from pipeline.agents.report import SILENT, Report
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import Credentials
@@ -32,6 +33,7 @@ from pipeline.core.entities import ROOT, Kind
 from pipeline.core.events import hint
 from pipeline.core.records import Desired, Observation, Position, Topology
 from pipeline.core.retry import Backoff
+from pipeline.metrics.instruments import Instruments
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
@@ -203,18 +205,19 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path) -> AsyncIterator[Rig]:
+async def rigged(folder: Path, report: Report = SILENT) -> AsyncIterator[Rig]:
     url = f"sqlite:///{folder / 'rig.db'}"
     migrate(url)
     engine = open_database(url)
     clock = Clock(now_ms())
     async with simulated_regions(1, names=(HERE,)) as (region,):
         keys = Credentials(region.service.apikey, region.service.secretkey)
-        client = CloudStack(ClientSettings(region.endpoint, keys, timeout_s=5), clock=now_ms)
+        told = report.calls_of(HERE) if isinstance(report, Instruments) else None
+        client = CloudStack(ClientSettings(region.endpoint, keys, timeout_s=5), clock=now_ms, on_call=told)
         resources = Resources(client)
         await resources.start()
         kafka = Topics()
-        desk = Desk(resources, RegionStore(engine, HERE, clock), cast(Publisher, kafka), clock)
+        desk = Desk(resources, RegionStore(engine, HERE, clock), cast(Publisher, kafka), clock, report)
         hub = HubStore(engine, clock)
         merger = Merger(hub, Topology((FAR, HERE)))
         rig = Rig(region, engine, desk, kafka, clock, RegionWorker(desk, 4), hub, merger, Api(region))

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.core import topics
 from pipeline.core.effect import TRIES_WITHOUT_EFFECT
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Observation
 from pipeline.outbox.schema import applied, entity, rmap
-from tests.component.agents.rig import FAR, HERE, Rig
+from tests.component.agents.rig import FAR, HERE, SERVICE, Killed, Rig
 from tests.unit.agents.regions import account, domain, gone, user
 from tests.unit.outbox.builders import row, rows
 
@@ -27,11 +28,11 @@ async def family(rig: Rig) -> None:
     rig.writes()
 
 
-async def test_what_is_missing_is_made_by_one_read_and_one_write(rig: Rig) -> None:
+async def test_what_was_never_there_is_made_by_one_call(rig: Rig) -> None:
     (wanted,) = rig.merge(domain(FAR, "dom", "Sales"))
     await rig.give(wanted)
     assert rig.region.dump()["domains"] == {"ROOT/Sales": {"networkdomain": ""}}
-    assert rig.commands(wanted) == ["listDomains", "createDomain"]
+    assert rig.commands(wanted) == ["createDomain"]
     held = rig.outbox(wanted)
     assert (held["state"], held["result"], held["message"]) == ("delivered", "success", "createDomain")
     (seen,) = rig.observed()
@@ -41,9 +42,11 @@ async def test_what_is_missing_is_made_by_one_read_and_one_write(rig: Rig) -> No
 async def test_the_whole_family_arrives_with_the_founder_first(rig: Rig) -> None:
     await rig.tell(domain(FAR, "dom"))
     await rig.tell(account(FAR, "acc", parent="dom", founder="usr"))
-    assert rig.writes() == {"createDomain": 1, "createAccount": 1}
+    made = rig.region.calls.by_command(SERVICE)
+    assert made == {"createDomain": 1, "createAccount": 1, "listUsers": 1}, "the user came with its account"
+    rig.region.calls.clear()
     await rig.tell(user(FAR, "usr", parent="acc"))
-    assert rig.writes() == {}, "the account was made with its user"
+    assert rig.region.calls.by_command(SERVICE) == {}
     assert set(rig.region.dump()["users"]) == {"ROOT/dom|acc|usr"}
 
 
@@ -142,7 +145,7 @@ async def test_what_is_refused_is_a_dead_row_with_the_regions_words(rig: Rig) ->
     dead = rig.outbox(wanted)
     assert (dead["state"], dead["result"]) == ("dead", "refused")
     assert "nvalid network domain" in dead["message"]
-    assert rig.commands(wanted) == ["listDomains", "createDomain"]
+    assert rig.commands(wanted) == ["createDomain", "listDomains"]
     assert row(rig.engine, entity, uuid="dom")["marked"].startswith(f"{HERE}: ")
     assert rig.outbox(other)["state"] == "delivered"
 
@@ -216,6 +219,71 @@ async def test_a_name_that_is_taken_is_waited_for_and_then_the_row_is_dead(rig: 
     assert waits == [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000]
     assert held["state"] == "dead"
     assert "already exists" in held["message"]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_what_is_there_though_nobody_has_seen_it_is_brought_up_to_date(kind: Kind, rig: Rig) -> None:
+    """The hub does not know what another worker made and could not tell. It is refused, read, and updated."""
+    there = "7e4f5f0e-6b5a-4f6e-9d3e-1f1d5b1c0a01"
+    if kind is not Kind.DOMAIN:
+        await family(rig)
+    said = {
+        Kind.DOMAIN: domain(FAR, there, "one"),
+        Kind.ACCOUNT: account(FAR, there, "one", "dom", founder="usr2"),
+        Kind.USER: user(FAR, there, "one"),
+    }[kind]
+    wanted, *_ = rig.merge(said)
+    rig.kafka.dies_at = topics.OBSERVATIONS
+    with pytest.raises(Killed):
+        await rig.give(wanted)
+    await rig.end()
+    rig.begin()
+    newer, *_ = rig.merge(changed(said, name="two"))
+    rig.region.calls.clear()
+    await rig.give(newer)
+    assert rig.outbox(newer)["message"] == f"update{kind}"
+    assert rig.commands(newer)[:2] == [f"create{kind}", f"list{kind}s"]
+    (told,) = rig.observed()
+    assert (told.fields or {})["name"] == "two"
+
+
+async def test_what_is_protected_is_never_made_either(rig: Rig) -> None:
+    (wanted,) = rig.merge(domain(FAR, rig.desk.resources.root, "evil"))
+    await rig.give(wanted)
+    held = rig.outbox(wanted)
+    assert (held["state"], held["message"].endswith("is never touched")) == ("dead", True)
+
+
+async def test_a_user_that_a_dead_workers_account_was_made_with_is_known(rig: Rig) -> None:
+    await rig.tell(domain(FAR, "dom"))
+    acc, usr = rig.merge(account(FAR, "acc", parent="dom", founder="usr"))
+    rig.kafka.dies_at = topics.OBSERVATIONS
+    with pytest.raises(Killed):
+        await rig.give(acc)
+    await rig.end()
+    rig.begin()
+    await rig.give(acc)
+    rig.region.calls.clear()
+    await rig.give(usr)
+    assert (rig.outbox(usr)["state"], rig.outbox(usr)["message"]) == ("delivered", "nothing to do")
+    assert rig.region.calls.by_command(SERVICE) == {"listUsers": 1}
+
+
+async def test_a_user_that_nobody_knows_stays_unknown_though_its_account_is_made_known(rig: Rig) -> None:
+    """Somebody made it below what a dead worker had made: the hub is to hear of it as of any other."""
+    await rig.tell(domain(FAR, "dom"))
+    (acc,) = rig.merge(account(FAR, "acc", parent="dom"))
+    rig.kafka.dies_at = topics.OBSERVATIONS
+    with pytest.raises(Killed):
+        await rig.give(acc)
+    person = {"email": "e", "firstname": "f", "lastname": "l", "password": "Passw0rd!"}
+    made = await rig.api("createUser", username="own", account="acc", domainid="dom", **person)
+    await rig.end()
+    rig.begin()
+    await rig.give(acc)
+    assert rig.outbox(acc)["state"] == "delivered"
+    assert made.status == 200
+    assert {one["source"] for one in rows(rig.engine, rmap) if one["region_id"] == HERE} == {"dom", "acc"}
 
 
 async def test_a_name_that_becomes_free_is_taken(rig: Rig) -> None:

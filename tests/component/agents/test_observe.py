@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from pipeline.agents.intake import Taken
 from pipeline.agents.region import RegionWorker
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.events import hint
+from pipeline.core.events import ABSENT, HINT, SCAN, hint
 from pipeline.core.makeshift import PROBE
 from tests.component.agents.embedded import until
 from tests.component.agents.rig import FAR, HERE, SERVICE, Rig
@@ -167,6 +168,55 @@ async def test_a_moved_user_is_found_whether_or_not_its_account_is_named(
     await rig.hear()
     assert rig.hinted() == {"usr1"}, "the other users are where they were"
     assert rig.observed() == []
+
+
+def absent(uuid: str, rig: Rig) -> dict[str, Any]:
+    """A scan's word that its list does not have this user, and never had."""
+    body: dict[str, Any] = json.loads(hint(Kind.USER, uuid, rig.clock(), ABSENT))
+    return body
+
+
+async def test_what_a_scan_did_not_list_is_told_without_a_read(rig: Rig) -> None:
+    await family(rig)
+    rig.api.events = [("", absent("new", rig))]
+    await rig.hear()
+    (seen,) = rig.observed()
+    assert (seen.region, seen.kind, seen.uuid, seen.fields, seen.lost) == (HERE, Kind.USER, "new", None, True)
+    assert rig.region.calls.by_command(SERVICE) == {}
+
+
+async def test_what_was_made_since_the_scan_is_read(rig: Rig) -> None:
+    """The hub may have heard of it, or not (a founder came with its account): the worker knows."""
+    await family(rig)
+    (wanted,) = rig.merge(user(FAR, "new", parent="acc1"))
+    await rig.give(wanted)
+    assert [one.uuid for one in rig.observed()] == ["new"]
+    rig.region.calls.clear()
+    rig.api.events = [("", absent("new", rig))]
+    await rig.hear()
+    (seen,) = rig.observed()
+    assert (seen.fields, seen.lost) == (wanted.fields, False)
+    assert rig.region.calls.by_command(SERVICE)["listUsers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "lost"), [("USER.CREATE", False), (SCAN, True), (HINT, True)], ids=["event", "scan", "hint"]
+)
+async def test_whatever_else_waits_has_the_entity_read(event: str, lost: bool, rig: Rig) -> None:
+    """What the bus says is news; where only we ask, the log decides what an absence is."""
+    await family(rig)
+    await rig.end()
+    done: list[int] = []
+    worker = RegionWorker(rig.desk, 1)
+    for number, body in enumerate((absent("new", rig) | {"event": event}, absent("new", rig))):
+        place = (topics.events(HERE), 1)
+        finished = partial(done.append, number)
+        await worker.take_event(Taken(place, number, b"new", json.dumps(body).encode(), {}, finished))
+    rig.begin_with(worker)
+    await until(lambda: len(done) == 2, "both are acknowledged")
+    (seen,) = rig.observed()
+    assert (seen.fields, seen.lost) == (None, lost)
+    assert rig.region.calls.by_command(SERVICE)["listUsers"] == 1
 
 
 async def test_enabling_a_user_has_its_account_looked_at_too(rig: Rig) -> None:

@@ -10,6 +10,7 @@ from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
 from tests.unit.outbox.looking_contract import LookingContract
+from tests.unit.outbox.measures_contract import MeasuresContract
 from tests.unit.outbox.plan_contract import PlanContract
 from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.region_contract import RegionContract
@@ -61,6 +62,10 @@ class TestActing(ActingContract):
 
 
 class TestLooking(LookingContract):
+    pass
+
+
+class TestMeasures(MeasuresContract):
     pass
 
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pipeline.agents.merge import Seen
+from pipeline.agents.merge import Merger, Seen
 from pipeline.agents.publish import Message, Publisher
 from pipeline.core import topics
 from pipeline.core.compare import SHORT_SHARE
-from pipeline.core.records import Desired, Observation, Position, Record
+from pipeline.core.records import Desired, Observation, Position, Record, Topology
 from pipeline.outbox.scans import ScanRow, ScanStore
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.scan import Scanner
@@ -20,6 +20,13 @@ from tests.unit.agents.regions import account, domain, user
 ROUNDS = 30
 """Of hints, merges and applying; what is not at rest then never will be."""
 LATER_MS = 60_000
+FAMILY = (
+    domain(FAR, "dom"),
+    account(FAR, "acc", parent="dom", founder="ann"),
+    user(FAR, "ann"),
+    user(FAR, "bob"),
+)
+"""A domain with an account and two users, as the other region tells of them."""
 
 
 @dataclass
@@ -93,15 +100,19 @@ class Net:
 
     async def family(self) -> None:
         """A domain with an account and two users, in both regions."""
-        told = [domain(FAR, "dom"), account(FAR, "acc", parent="dom", founder="ann")]
-        told += [user(FAR, "ann"), user(FAR, "bob")]
-        for one in told:
+        for one in FAMILY:
             await self.rig.give(*self.merge(one))
             self.merge(*self.rig.observed())
         self.far_did_all()
         self.rig.api.events.clear()
         self.rig.kafka.messages.clear()
         self.rig.region.calls.clear()
+
+    def while_away(self, *observations: Observation) -> None:
+        """The other region alone takes part: nothing is sent here, nor ever known of here."""
+        everybody, self.rig.merger = self.rig.merger, Merger(self.rig.hub, Topology((FAR,)))
+        self.merge(*observations)
+        self.rig.merger = everybody
 
     def far_did_all(self) -> None:
         """The other region holds what it was told."""
@@ -127,4 +138,4 @@ class Net:
         ]
 
 
-__all__ = ["FAR", "HERE", "Net"]
+__all__ = ["FAMILY", "FAR", "HERE", "Net"]

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from pipeline.agents.publish import Message
 from pipeline.core import topics
 from pipeline.core.compare import SHORT_FLOOR, Outcome
 from pipeline.core.entities import DISABLED, Kind
 from pipeline.core.errors import PermanentError, TemporaryError
-from pipeline.core.events import SCAN, parse_event
+from pipeline.core.events import ABSENT, SCAN, parse_event
 from pipeline.core.makeshift import PROBE
 from pipeline.core.records import Observation
+from pipeline.outbox.engine import writing
 from pipeline.outbox.scans import DONE, LEASE_MS, RESUME_MS, SUSPENDED, ScanLost, ScanRunning
-from pipeline.outbox.schema import scan, scan_page
+from pipeline.outbox.schema import outbox, scan, scan_page
 from tests.component.agents.rig import SERVICE, Killed, Topics
-from tests.component.reconcile.net import FAR, HERE, Net
+from tests.component.reconcile.net import FAMILY, FAR, HERE, Net
 from tests.unit.agents.regions import domain
 from tests.unit.outbox.builders import rows
 
@@ -163,6 +165,105 @@ async def test_what_a_region_lost_is_made_there_again_under_its_own_uuid_where_i
     await net.heal()
     assert "bob" in net.names("users")
     assert net.rig.local("bob") == "bob"
+
+
+async def test_what_was_never_there_is_made_though_nobody_tells_of_it(net: Net) -> None:
+    """The region came in after all of it had been made elsewhere: nothing was ever sent to it."""
+    net.while_away(*FAMILY)
+    row = await net.scan()
+    assert (row.state, row.counts[Outcome.MISSING], row.calls) == (DONE, 4, 3)
+    told = [parse_event(one.value) for one in net.rig.kafka.messages]
+    assert {one.type for one in told} == {ABSENT}
+    assert [one.kind for one in told] == [Kind.DOMAIN, Kind.ACCOUNT, Kind.USER, Kind.USER]
+    await net.rest()
+    assert net.names("domains") | net.names("accounts") | net.names("users") == {"dom", "acc", "ann", "bob"}
+    assert net.far == []
+    net.rig.region.calls.clear()
+    row = await net.scan()
+    assert (row.counts[Outcome.EQUAL], row.counts[Outcome.MISSING], net.hinted()) == (4, 0, set())
+
+
+async def test_what_is_on_its_way_is_not_told_to_be_absent(net: Net) -> None:
+    net.while_away(*FAMILY)
+    await net.scan()
+    for one in net.rig.kafka.take(topics.events(HERE)):
+        await net.answer(one)
+    desired = net.merge(*net.rig.observed())
+    assert len(desired) == 4
+    row = await net.scan()
+    assert (row.counts[Outcome.MISSING], net.hinted()) == (0, set())
+    await net.rig.give(*desired)
+    await net.rest()
+    assert net.names("users") == {"ann", "bob"}
+
+
+async def test_what_was_refused_is_tried_again_by_the_next_scan(net: Net) -> None:
+    """Its row is dead: nothing is under way."""
+    taken = await net.rig.api.domain("dom")
+    (wanted,) = net.merge(domain(FAR, "dom", "dom"))
+    with writing(net.rig.engine) as connection:
+        connection.execute(update(outbox).values(state="dead"))
+    await net.rig.api("updateDomain", id=taken, name="free")
+    net.rig.api.events.clear()
+    await net.heal()
+    assert net.names("domains") == {"dom", "free"}
+    assert net.record("dom").version > wanted.version
+
+
+async def test_what_was_never_there_makes_no_list_too_short(net: Net) -> None:
+    net.while_away(*(domain(FAR, f"d{number:03}") for number in range(SHORT_FLOOR + 30)))
+    row = await net.scan()
+    assert (row.state, row.counts[Outcome.MISSING]) == (DONE, SHORT_FLOOR + 30)
+    assert len(net.hinted()) == SHORT_FLOOR + 30
+
+
+async def test_a_list_that_is_not_believed_shows_nothing_to_be_absent(net: Net) -> None:
+    await crowd(net, SHORT_FLOOR + 3)
+    for number in range(SHORT_FLOOR + 1):
+        net.lose("Domain", f"d{number:03}")
+    net.while_away(domain(FAR, "new"))
+    row = await net.scan()
+    assert (row.state, net.hinted()) == (SUSPENDED, set())
+
+
+async def test_a_walk_that_was_cut_off_is_begun_again(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.reconcile.scan.MISSING_AT_ONCE", 2)
+    monkeypatch.setattr("pipeline.reconcile.scan.TRIES", 1)
+    net.while_away(*(domain(FAR, f"d{number}") for number in range(5)))
+
+    class Dying(Topics):
+        async def publish(self, messages: Sequence[Message]) -> None:
+            if self.messages:
+                raise TemporaryError("Kafka is away")
+            await super().publish(messages)
+
+    alive, net.rig.kafka = net.rig.kafka, Dying()
+    with pytest.raises(TemporaryError):
+        await net.scan()
+    assert len(net.hinted()) == 2
+    net.rig.kafka = alive
+    row = await net.scanner().run("another")
+    assert (row.state, row.calls, row.counts[Outcome.MISSING]) == (DONE, 3, 5)
+    await net.rest()
+    assert net.names("domains") == {f"d{number}" for number in range(5)}
+
+
+async def test_what_was_lost_and_could_not_be_made_again_is_read_again(net: Net) -> None:
+    """It was there once: whether somebody removed it, the region's log says."""
+    await net.family()
+    net.lose("User", "bob")
+    net.rig.clock.now += LATER
+    await net.scan()
+    for one in net.rig.kafka.take(topics.events(HERE)):
+        await net.answer(one)
+    net.merge(*net.rig.observed())
+    with writing(net.rig.engine) as connection:
+        connection.execute(update(outbox).where(outbox.c.state == "pending").values(state="dead"))
+    row = await net.scan()
+    assert row.counts[Outcome.MISSING] == 1
+    assert [parse_event(one.value).type for one in net.rig.kafka.messages] == [SCAN]
+    await net.rest()
+    assert "bob" in net.names("users")
 
 
 async def test_a_silent_cascade_that_nobody_heard_of_ends_removed(net: Net) -> None:

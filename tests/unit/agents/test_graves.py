@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Engine
 
 from pipeline.core import topics
@@ -30,6 +32,13 @@ def test_the_ones_below_are_to_be_read_where_it_was_removed(log: Log) -> None:
     assert hints == {topics.events("r1"): {(Kind.ACCOUNT, "acc")}}
     hints = log.hinted(log.seen(gone("r1", Kind.ACCOUNT, "acc")))
     assert hints == {topics.events("r1"): {(Kind.USER, "u")}}
+
+
+def test_what_a_region_lost_or_never_had_took_nothing_along(log: Log) -> None:
+    """Nobody removed it: those below are for the scan to find. Read now, they would look removed."""
+    everywhere(log)
+    lost = replace(gone("r1", Kind.ACCOUNT, "acc"), lost=True)
+    assert log.hinted(log.seen(lost)) == {}
 
 
 def test_a_redelivered_removal_says_it_again(log: Log) -> None:

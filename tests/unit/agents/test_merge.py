@@ -14,7 +14,7 @@ from pipeline.core.records import Observation
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import conflict, entity, outbox
 from tests.unit.agents.regions import NOW, Log, account, domain, gone, user
-from tests.unit.outbox.builders import fields, rows
+from tests.unit.outbox.builders import Clock, fields, rows
 
 
 def test_what_nobody_knew_becomes_a_record_and_is_sent_to_the_others(log: Log) -> None:
@@ -28,6 +28,18 @@ def test_what_nobody_knew_becomes_a_record_and_is_sent_to_the_others(log: Log) -
 def test_what_nobody_knew_and_is_not_there_is_nothing(log: Log, engine: Engine) -> None:
     assert log.outcome(gone("r1", Kind.USER, "u")) is Outcome.NOTHING_NEW
     assert rows(engine, entity) == []
+
+
+def test_a_word_of_absence_does_not_hide_what_was_made_since(log: Log, engine: Engine) -> None:
+    """It was on its way while the worker made the entity, and says so first: only the record is behind."""
+    log.say(account("r1", "acc"), user("r1", "u"))
+    region = RegionStore(engine, "r2", Clock())
+    region.came_with("acc", ["u"])
+    log.say(replace(gone("r2", Kind.USER, "u"), lost=True))
+    assert region.here(["u"]) == {"u"}
+    log.say(user("r2", "u"))
+    log.say(replace(gone("r2", Kind.USER, "u"), lost=True))
+    assert region.here(["u"]) == set(), "it was seen there before"
 
 
 def test_a_batch_is_merged_in_its_order(log: Log) -> None:

@@ -63,7 +63,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def loggers() -> Iterator[None]:
     root = logging.getLogger()
-    names = ("", "pipeline", "bridges", *telemetry.TALKATIVE)
+    names = ("", "pipeline", "bridges", telemetry.STATEMENTS, *telemetry.TALKATIVE)
     levels = {name: logging.getLogger(name).level for name in names}
     handlers = root.handlers[:]
     yield

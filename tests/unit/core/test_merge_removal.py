@@ -131,6 +131,29 @@ def test_what_a_region_lost_is_sent_there_anew() -> None:
     assert merged.desired == (Desired("r2", Kind.DOMAIN, "x", 6, BASE, None),)
 
 
+def test_what_a_region_never_had_is_sent_there() -> None:
+    """A region that is new, or was inactive: it holds nothing, and nothing is on its way to it."""
+    merged = merge(record(r2=RegionState()), lost("r2"), at(), EQUALS)
+    assert merged.outcome is Outcome.MISSED
+    assert merged.desired == (Desired("r2", Kind.DOMAIN, "x", 6, BASE, None),)
+
+
+def test_a_stale_word_of_absence_costs_a_needless_desired_state_and_nothing_else() -> None:
+    """It was made there and confirmed in between: no removal follows, no value is lost, nobody else hears."""
+    absent = lost("r2")
+    sent = merge(record(r2=RegionState()), absent, at(10), EQUALS)
+    assert sent.record is not None
+    made = merge(sent.record, seen("r2", 210, applied=6), at(11), EQUALS).record
+    assert made is not None and made.region("r2") == RegionState(BASE)
+    stale = merge(made, absent, at(12), EQUALS)
+    assert stale.record is not None
+    assert (stale.record.life, stale.record.fields) == (made.life, made.fields)
+    assert [(one.region, one.version, one.fields) for one in stale.desired] == [("r2", 7, BASE)]
+    found = merge(stale.record, seen("r2", 220, applied=7), at(13), EQUALS)
+    assert found.record is not None and found.record.region("r2") == RegionState(BASE)
+    assert found.desired == ()
+
+
 def test_what_was_on_its_way_to_what_is_lost_is_void() -> None:
     """It would find nothing there, and no other is sent while it counts as what the region will hold."""
     old = record(r2=RegionState(BASE, (Sent(5, dict(BASE)),)))

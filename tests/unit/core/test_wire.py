@@ -75,6 +75,23 @@ def test_a_record_is_loaded_as_it_was_stored(value: Record) -> None:
     assert wire.record(wire.encode(value)) == value
 
 
+@given(RECORDS, TEXT)
+def test_one_regions_state_is_what_the_whole_record_says(value: Record, other: str) -> None:
+    data = wire.encode(value)
+    for region in (*value.regions, other):
+        assert wire.region_state(data, region) == value.region(region)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, [], 7, {"regions": 7}, {"regions": {"r1": 7}}, {"regions": {"r1": {"confirmed": {"n": 7}}}}],
+)
+def test_what_is_no_state_is_refused(body: object) -> None:
+    for data in (message(body), message({"regions": {}}, 2), b"", b"\xff"):
+        with pytest.raises(wire.Unreadable):
+            wire.region_state(data, "r1")
+
+
 @given(SIDE)
 def test_fields_alone(value: dict[str, str] | None) -> None:
     assert wire.fields(wire.encode_fields(value)) == value
@@ -110,8 +127,19 @@ def test_the_form_is_said_and_stays() -> None:
             "version": 3,
             "fields": None,
             "known": {"name": "n"},
+            "changed": None,
         },
     }
+    older = {
+        "region": "r1",
+        "kind": "User",
+        "uuid": "u",
+        "version": 3,
+        "fields": None,
+        "known": {"name": "n"},
+    }
+    assert wire.desired(message(older)) == WANTED
+    assert wire.desired(message({**older, "changed": 5})).changed == 5
     short = {"region": "r1", "kind": "User", "uuid": "u", "fields": None, "time": 1}
     assert wire.observation(message(short)) == Observation("r1", Kind.USER, "u", None, 1)
 

@@ -522,6 +522,16 @@ class RegionContract:
         assert (founder.uuid, founder.fields["name"]) == ("u2", "second")
         assert region.founder("nobody") is None
 
+    def test_who_came_with_an_account_is_here(self, hub: HubStore, region: RegionStore) -> None:
+        """Of those that a record tells of: who another one is, the hub has yet to find out."""
+        keep(hub, record(Kind.ACCOUNT, "a1", "acme"), record(Kind.USER, "u1", "jo", "a1"))
+        for _ in range(2):
+            region.came_with("a1", ["u1", "stranger"])
+        region.came_with("a1", [])
+        assert region.present(Kind.USER) == {"u1"}
+        assert region.here(["u1", "stranger", "a1"]) == {"u1"}
+        assert region.canonical(["u1", "stranger"]) == {"u1": "u1"}
+
     def test_what_is_present_here_is_listed_by_kind(self, hub: HubStore, region: RegionStore) -> None:
         keep(hub, ACCOUNT, record(Kind.ACCOUNT, "a2"), USER, regions=("r2",))
         keep(hub, record(Kind.USER, "u2"), regions=("r3",))

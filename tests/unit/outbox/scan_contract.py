@@ -12,7 +12,9 @@ from pipeline.core.entities import Kind
 from pipeline.core.records import RegionState, Sent
 from pipeline.outbox.engine import writing
 from pipeline.outbox.gaps import GapStore
-from pipeline.outbox.hub import HubStore
+from pipeline.outbox.hub import Change, HubStore
+from pipeline.outbox.presence import Absent
+from pipeline.outbox.region import RegionStore
 from pipeline.outbox.scans import (
     LEASE_MS,
     NEEDED_AGAIN_MS,
@@ -23,7 +25,7 @@ from pipeline.outbox.scans import (
     numbers,
 )
 from pipeline.outbox.schema import outbox, scan_page
-from tests.unit.outbox.builders import NOW, Clock, keep, record, rows, seen_in
+from tests.unit.outbox.builders import NOW, Clock, at, keep, record, removed, rows, seen_in
 
 USER = record(Kind.USER, "u1", "jo", "a1")
 DAY_MS = 86_400_000
@@ -139,6 +141,34 @@ class ScanContract:
         with writing(engine) as connection:
             connection.execute(update(outbox).where(outbox.c.region == "r2").values(state=state))
         assert store.held(["u1"]) == {"u1": Held(None, under_way)}
+
+    def test_what_should_be_there_and_is_not(self, engine: Engine, store: ScanStore) -> None:
+        """Never seen there, in this order; under the UUID that it has there, where it was given one."""
+        hub = HubStore(engine, Clock())
+        here, gone, minted, never, dead = (
+            record(Kind.USER, f"u{number}", f"n{number}", "a1") for number in range(5)
+        )
+        keep(hub, here, gone, regions=("r2",))
+        keep(hub, minted, never, removed(dead), record(Kind.DOMAIN, "d1"), regions=("r3",))
+        stored = hub.load(["u1"])["u1"]
+        hub.commit([Change(stored.record, stored.revision, mapping=at(gone, "r2", present=False))], NOW)
+        RegionStore(engine, "r2", Clock()).mint("u2", Kind.USER, "other")
+        absent = [Absent("u1", "u1", True, False), Absent("u2", "other", False, False)]
+        absent.append(Absent("u3", "u3", False, False))
+        assert store.absent(Kind.USER, "", 10) == absent
+        assert store.absent(Kind.USER, "", 2) == absent[:2]
+        assert store.absent(Kind.USER, "u2", 2) == absent[2:]
+
+    @pytest.mark.parametrize(
+        ("state", "in_flight"), [("pending", True), ("published", True), ("held", True), ("dead", False)]
+    )
+    def test_what_is_on_its_way_to_where_it_never_was(
+        self, engine: Engine, store: ScanStore, state: str, in_flight: bool
+    ) -> None:
+        keep(HubStore(engine, Clock()), USER, sent=("r2", "r3"))
+        with writing(engine) as connection:
+            connection.execute(update(outbox).where(outbox.c.region == "r2").values(state=state))
+        assert store.absent(Kind.USER, "", 10) == [Absent("u1", "u1", False, in_flight)]
 
     def test_what_the_gap_fill_needs_is_due_soon_until_a_scan_is_through(
         self, engine: Engine, store: ScanStore, clock: Clock

@@ -1,0 +1,265 @@
+"""Every metric, declared once: its name, its kind, its labels, what it says.
+
+In: nothing. Out: `ALL`. Used by whatever counts; the table in docs/reference.md, the alert rules and the
+dashboard are held to it by tests. Names by the conventions of Prometheus
+(prometheus.io/docs/practices/naming): base units, `_total` on counters. Labels have few values: regions,
+outcomes, commands; never a UUID, nor the name of an entity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. A histogram also has `_bucket` (with the label `le`), `_sum` and `_count`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+DELIVERY_BUCKETS: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0)
+BATCH_S_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+BATCH_ROWS_BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
+
+_REGION: Final = ("region",)
+
+EVENTS: Final = Metric(
+    "region_sync_events_total",
+    "counter",
+    ("region", "source", "outcome"),
+    "Events taken by the region's worker. source: amqp, eventlog, gap-fill, scan, person, hint; "
+    "outcome: taken, echo (our own write), ignored, unreadable",
+)
+OBSERVATIONS: Final = Metric(
+    "region_sync_observations_total",
+    "counter",
+    ("region", "outcome"),
+    "What was seen in a region, merged by the hub, by what the merge decided",
+)
+CONFLICTS: Final = Metric(
+    "region_sync_conflicts_total", "counter", _REGION, "Conflicts, by the region whose value lost"
+)
+DEAD_LETTERS: Final = Metric(
+    "region_sync_dead_letters_total",
+    "counter",
+    _REGION,
+    "Messages that could not be read, as the hub kept them",
+)
+APPLIED: Final = Metric(
+    "region_sync_applied_total",
+    "counter",
+    ("region", "outcome"),
+    "Desired states that a worker was through with. outcome: delivered, superseded, held, dead (refused), "
+    "pending (parked)",
+)
+DELIVERY: Final = Metric(
+    "region_sync_delivery_seconds",
+    "histogram",
+    _REGION,
+    "From a change, as its region tells when it was made, to its being applied in this region",
+    DELIVERY_BUCKETS,
+)
+REMOVALS: Final = Metric(
+    "region_sync_removals_total",
+    "counter",
+    ("region", "decision"),
+    "Removals that were asked about. decision: carry_out, hold, quarantine, stay",
+)
+CALLS: Final = Metric(
+    "region_sync_api_call_seconds",
+    "histogram",
+    ("region", "command", "outcome"),
+    "API calls. outcome: ok, refused, failed_job, unauthorised, throttled, unreachable (no answer)",
+    CALL_BUCKETS,
+)
+LANES: Final = Metric(
+    "region_sync_lanes", "gauge", _REGION, "Entities that a worker may have at work at a time"
+)
+LANES_BUSY: Final = Metric("region_sync_lanes_busy", "gauge", _REGION, "Entities at work")
+LANES_WAITING: Final = Metric(
+    "region_sync_lanes_waiting", "gauge", _REGION, "Messages in a worker's memory that no lane has taken up"
+)
+RETRYING: Final = Metric(
+    "region_sync_retrying",
+    "gauge",
+    ("part",),
+    "Operations that wait out an error which passes (a region, Kafka or the database is away). part: hub, or "
+    "the region",
+)
+BATCH_SECONDS: Final = Metric(
+    "region_sync_database_batch_seconds",
+    "histogram",
+    ("batch",),
+    "Time of one batch in the database. batch: merge, contexts, settlements, names, removals",
+    BATCH_S_BUCKETS,
+)
+BATCH_ROWS: Final = Metric(
+    "region_sync_database_batch_rows", "histogram", ("batch",), "Size of one batch", BATCH_ROWS_BUCKETS
+)
+
+OUTBOX_ROWS: Final = Metric(
+    "region_sync_outbox_rows",
+    "gauge",
+    ("region", "state"),
+    "Outbox rows that are not through. state: pending, published, parked (behind a held removal, or in "
+    "quarantine), held, dead (refused); counted up to 100,000 each",
+)
+OUTBOX_OLDEST: Final = Metric(
+    "region_sync_outbox_oldest_seconds",
+    "gauge",
+    ("region", "state"),
+    "Age of the oldest row in that state; 0 when there is none",
+)
+HOLDS: Final = Metric("region_sync_holds_waiting", "gauge", _REGION, "Removals that wait for a person")
+NO_PROGRESS: Final = Metric(
+    "region_sync_no_progress", "gauge", _REGION, "Desired states whose calls change nothing, and were stopped"
+)
+LOST: Final = Metric(
+    "region_sync_events_lost_total",
+    "counter",
+    _REGION,
+    "Events that the region's bus never told, as its log shows",
+)
+FILLED: Final = Metric(
+    "region_sync_events_filled_total", "counter", _REGION, "Those that were told in its place"
+)
+BUS_SILENT: Final = Metric(
+    "region_sync_bus_silent_seconds",
+    "gauge",
+    _REGION,
+    "How long the bus has said nothing while the log moves; 0: it speaks",
+)
+SCAN_NEEDED: Final = Metric(
+    "region_sync_scan_needed_seconds",
+    "gauge",
+    _REGION,
+    "How far back changes may be told nowhere any more, until a full scan is through; 0: none is needed",
+)
+SCAN_INTERVAL: Final = Metric(
+    "region_sync_scan_interval_seconds", "gauge", _REGION, "The region's full_scan_interval; 0: never"
+)
+SCAN_DONE: Final = Metric(
+    "region_sync_scan_done_timestamp_seconds",
+    "gauge",
+    _REGION,
+    "When the last full scan was through; before the first one: since when one is due",
+)
+SCAN_RESULT: Final = Metric(
+    "region_sync_scan_result",
+    "gauge",
+    ("region", "result"),
+    "1 for how the newest scan stands: running, done, suspended (its list was too short), abandoned",
+)
+SCAN_FOUND: Final = Metric(
+    "region_sync_scan_found",
+    "gauge",
+    ("region", "outcome"),
+    "What the newest scan found, entities by outcome",
+)
+DIFFERENCES: Final = Metric(
+    "region_sync_verify_differences",
+    "gauge",
+    (),
+    "Entities that differed at the last verify; 0: all regions equal",
+)
+VERIFIED: Final = Metric("region_sync_verify_timestamp_seconds", "gauge", (), "When verify last looked")
+LAG: Final = Metric(
+    "region_sync_lag_messages",
+    "gauge",
+    ("topic",),
+    "Messages of a topic that its consumers have not acknowledged",
+)
+COMMITTED: Final = Metric(
+    "region_sync_committed_total",
+    "counter",
+    ("topic",),
+    "Messages of a topic that its consumers have acknowledged",
+)
+SOURCE_UP: Final = Metric(
+    "region_sync_source_up",
+    "gauge",
+    ("source",),
+    "Whether what the numbers above are read from answered just now. source: database, kafka",
+)
+
+BRIDGE_RECEIVED: Final = Metric(
+    "region_sync_bridge_received_total", "counter", _REGION, "Messages that the bridge took from its source"
+)
+BRIDGE_RELAYED: Final = Metric(
+    "region_sync_bridge_relayed_total", "counter", _REGION, "Messages that Kafka has"
+)
+BRIDGE_DROPPED: Final = Metric(
+    "region_sync_bridge_dropped_total", "counter", _REGION, "Messages that can't concern what is synced"
+)
+BRIDGE_DEAD: Final = Metric(
+    "region_sync_bridge_dead_letters_total", "counter", _REGION, "Messages that the bridge could not read"
+)
+BRIDGE_RECONNECTS: Final = Metric(
+    "region_sync_bridge_reconnects_total", "counter", _REGION, "How often its source was lost"
+)
+BRIDGE_CONNECTED: Final = Metric(
+    "region_sync_bridge_connected", "gauge", _REGION, "Whether the bridge has its source"
+)
+BRIDGE_UNACKED: Final = Metric(
+    "region_sync_bridge_unacked", "gauge", _REGION, "Messages taken and not acknowledged at the source"
+)
+BRIDGE_LAST: Final = Metric(
+    "region_sync_bridge_last_event_timestamp_seconds", "gauge", _REGION, "When the newest event was made"
+)
+
+WORKERS: Final = (
+    EVENTS,
+    OBSERVATIONS,
+    CONFLICTS,
+    DEAD_LETTERS,
+    APPLIED,
+    DELIVERY,
+    REMOVALS,
+    CALLS,
+    LANES,
+    LANES_BUSY,
+    LANES_WAITING,
+    RETRYING,
+    BATCH_SECONDS,
+    BATCH_ROWS,
+)
+"""What a worker counts of its own work: the hub, or a region's."""
+SHARED: Final = (
+    OUTBOX_ROWS,
+    OUTBOX_OLDEST,
+    HOLDS,
+    NO_PROGRESS,
+    LOST,
+    FILLED,
+    BUS_SILENT,
+    SCAN_NEEDED,
+    SCAN_INTERVAL,
+    SCAN_DONE,
+    SCAN_RESULT,
+    SCAN_FOUND,
+    DIFFERENCES,
+    VERIFIED,
+    LAG,
+    COMMITTED,
+    SOURCE_UP,
+)
+"""What all processes have in common: told by the hub."""
+BRIDGES: Final = (
+    BRIDGE_RECEIVED,
+    BRIDGE_RELAYED,
+    BRIDGE_DROPPED,
+    BRIDGE_DEAD,
+    BRIDGE_RECONNECTS,
+    BRIDGE_CONNECTED,
+    BRIDGE_UNACKED,
+    BRIDGE_LAST,
+)
+"""What a bridge has done."""
+ALL: Final = (*WORKERS, *SHARED, *BRIDGES)
