@@ -141,7 +141,7 @@ async def test_a_region_that_is_away_shows_as_retrying_and_unreachable(
     await work
     after = exposed(instruments)
     assert after.value("region_sync_retrying", part=HERE) == 0
-    failed = {"region": HERE, "command": "listDomains", "outcome": "unreachable"}
+    failed = {"region": HERE, "command": "createDomain", "outcome": "unreachable"}
     assert after.value("region_sync_api_call_seconds_count", **failed) >= 1
 
 
