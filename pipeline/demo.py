@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import secrets
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from rich.console import Console
@@ -34,13 +32,14 @@ from pipeline.progress import Progress
 from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
-from pipeline.settings import ALL, WEB_PORT, Settings
-from pipeline.web import port_near
+from pipeline.staging import NEWCOMER, file_in, newcomer, sandbox_settings
 
 SETTLE_LIMIT_S: Final = 300.0
 QUIET_S: Final = 15.0
 """Regions that differ though nothing has moved for so long will not become equal by themselves."""
 LOOK_EVERY_S: Final = 0.5
+SHARED_NAMES: Final = 0.3
+"""Of new names, those that a newcomer may have too."""
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,8 @@ log = logging.getLogger(__name__)
 class DemoOptions:
     """`changes`: how many, None for as many as come until a signal. `rate`: attempts a second, 0 for as fast
     as they go. `exit`: end after the verdict rather than stay up to be looked at. `lose_events`: the share of
-    events that the regions' buses lose; 0 for event logs instead of buses."""
+    events that the regions' buses lose; 0 for event logs instead of buses. `newcomer`: one more region, with
+    data of its own, which has not joined."""
 
     regions: int = 3
     changes: int | None = None
@@ -58,6 +58,7 @@ class DemoOptions:
     seed: int = 1
     rate: float = 20.0
     lose_events: float = 0.0
+    newcomer: bool = False
 
 
 @dataclass(slots=True)
@@ -139,23 +140,25 @@ async def _demo(options: DemoOptions) -> int:
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=options.json)
     with tempfile.TemporaryDirectory(prefix="region-sync-demo-") as folder:
-        async with simulated_regions(options.regions, seed=options.seed) as regions:
+        async with simulated_regions(options.regions, seed=options.seed) as regions, AsyncExitStack() as more:
+            new = [await more.enter_async_context(newcomer(options.seed))] if options.newcomer else []
             buses = {one.name: LossyBridge(one) for one in regions} if options.lose_events else {}
             for one in regions:
                 one.faults.lost_ratio = options.lose_events
-            settings = sandbox_settings(regions, Path(folder), BUS if buses else {})
+            settings = sandbox_settings([*regions, *new], Path(folder), BUS if buses else {})
             tally = Tally()
             async with pipeline(settings, tally.count, connected(buses) if buses else None) as running:
                 if running.server is not None:
                     console.print(running.server.invitation(), soft_wrap=True)
                 progress = Progress(running.wiring.brokers, {})
                 # What raises no event at all is for a scan to find, not for a stream.
-                traffic = Traffic(regions, options.seed, TrafficOptions(silent=False))
+                kind = TrafficOptions(silent=False, collide=SHARED_NAMES if new else 0.0)
+                traffic = Traffic(regions, options.seed, kind)
                 stage = _Stage(list(regions), traffic, running, progress, tally, time.monotonic(), buses)
                 verdict = await _play(stage, options, stop, console)
                 _print(verdict, options, console)
                 if not (options.exit or stop.is_set()):
-                    console.print("Still running; Ctrl-C ends it.")
+                    console.print(_still_running(file_in(Path(folder)), options), soft_wrap=True)
                     await stop.wait()
                 progress.close()
     return 0 if verdict.converged else 1
@@ -196,6 +199,15 @@ async def _settle(stage: _Stage) -> Verdict:
         if (idle and verdict.converged) or now - moved > QUIET_S or now > deadline:
             return verdict
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _still_running(settings: Path, options: DemoOptions) -> str:
+    """What to do now, in another terminal."""
+    commands = ["status", "verify", "scan --all", "plan --region r1", "holds"]
+    if options.newcomer:
+        commands += [f"join {NEWCOMER}", f"join {NEWCOMER} --apply"]
+    tried = "\n".join(f"  region-sync {command} -c {settings}" for command in commands)
+    return f"Still running; Ctrl-C ends it. In another terminal:\n{tried}"
 
 
 def _verdict(stage: _Stage) -> Verdict:
@@ -274,27 +286,3 @@ def _print(verdict: Verdict, options: DemoOptions, console: Console) -> None:
     )
     if options.lose_events:
         console.print(f"The buses lost {verdict.events_lost} events; {verdict.events_filled} were filled in.")
-
-
-def sandbox_settings(
-    regions: list[SimulatedRegion], folder: Path, bus: Mapping[str, Any] = MappingProxyType({})
-) -> Settings:
-    """Settings for an embedded pipeline between simulated regions, its database in `folder`; `bus` is
-    what they say of each region's bus."""
-    tree: dict[str, Any] = {
-        "database": f"sqlite:///{folder}/region-sync.db",
-        "web": {"port": port_near(WEB_PORT), "token": secrets.token_urlsafe()},
-        "regions": [
-            {
-                "name": region.name,
-                "host": region.endpoint.removesuffix("/client/api"),
-                "api_key": region.service.apikey,
-                "secret_key": region.service.secretkey,
-                # The traffic removes more of a handful of entities in a minute than people do in a month.
-                "removals": {"per_hour": None, "share": None},
-                "bus": dict(bus),
-            }
-            for region in regions
-        ],
-    }
-    return Settings.parse(tree, {}, ALL, "demo")

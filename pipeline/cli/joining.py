@@ -99,6 +99,9 @@ def _go_on(settings: Settings, region: Region, engine: Engine, asked: _Asked) ->
     if not asked.as_json:
         tell(asked.findings, as_json=False)
         _tell_plan(engine, row)
+        if not asked.carry_out:
+            before = "" if region.active else "set active: true, start its worker, and say "
+            print(f"To take it in: {before}region-sync join {region.name} --apply")
     carried = asyncio.run(carried_out(settings, region, engine, row)) if asked.carry_out else None
     if asked.as_json:
         print_json(_as_json(asked.findings, engine, row, carried))
@@ -122,10 +125,8 @@ def _tell_plan(engine: Engine, row: PlanRow) -> None:
         print(f"... and {collisions - SHOWN} more: --json has all of them")
     print("\nPlan:")
     show(engine, row, as_json=False)
-    print(f"{linked:,} of its entities are the same as known ones, and would be linked to them.")
-    print(
-        f"To carry it out: set active: true, start its worker, and say region-sync join {row.region} --apply"
-    )
+    if linked:
+        print(f"{linked:,} of its entities are the same as known ones, and would be linked to them.")
 
 
 def _as_json(

@@ -229,17 +229,14 @@ def show_step(step: StepRow) -> None:
     told = step.told
     print(f"{told['drift']:<9}  {told['kind']:<7}  {told['path']}")
     for name, (here, wanted) in told["differences"].items():
-        print(f"{'':<11}{name}: {_value(here)} -> {_value(wanted)}")
+        if here is not None and wanted is not None:  # what comes or goes as a whole, its calls say
+            print(f"{'':<11}{name}: {here!r} -> {wanted!r}")
     for call in told["calls"]:
         print(f"{'':<11}{call}")
     if told["elsewhere"]:
         print(f"{'':<11}also goes to {', '.join(told['elsewhere'])}")
     if told["note"]:
         print(f"{'':<11}({told['note']})")
-
-
-def _value(text: str | None) -> str:
-    return "nothing" if text is None else repr(text)
 
 
 def _named(step: StepRow) -> dict[str, Any]:

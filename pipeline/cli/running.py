@@ -54,6 +54,10 @@ def demo(
         float, typer.Option("--rate", min=0, metavar="R", help="Changes a second; 0: as fast as they go.")
     ] = 20.0,
     lose_events: LoseEvents = 0.0,
+    newcomer: Annotated[
+        bool,
+        typer.Option("--newcomer", help="One more region, with data of its own, that has not joined yet."),
+    ] = False,
     log_level: OwnLevel = Level.WARNING,
 ) -> None:
     """Show it: simulated regions, changes in all of them, and whether they end equal.
@@ -72,6 +76,7 @@ def demo(
         seed=seed,
         rate=rate,
         lose_events=lose_events,
+        newcomer=newcomer,
     )
     raise typer.Exit(show(options))
 

@@ -10,11 +10,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, case, select
 
 from pipeline.core.entities import Kind
 from pipeline.outbox.engine import reading
 from pipeline.outbox.schema import entity, outbox
+from pipeline.outbox.settle import PLANNED
 from pipeline.outbox.statements import chunks
 
 HELD: Final = "held"
@@ -56,16 +57,17 @@ class Directory:
         """Canonical UUID → what its newest desired state in the region waits for, in words; only those that
         are not settled."""
         newest: dict[str, tuple[str, str | None]] = {}
+        message = case((outbox.c.result == PLANNED, "mode plan"), else_=outbox.c.message)  # not all its calls
         with reading(self._engine) as connection:
             for chunk in chunks(uuids):
                 query = (
-                    select(outbox.c.entity, outbox.c.state, outbox.c.message)
+                    select(outbox.c.entity, outbox.c.state, message)
                     .where(outbox.c.region == region, outbox.c.entity.in_(chunk))
                     .order_by(outbox.c.version)
                 )
-                newest.update((uuid, (state, message)) for uuid, state, message in connection.execute(query))
+                newest.update((uuid, (state, words)) for uuid, state, words in connection.execute(query))
         return {
-            uuid: f"{_WORDS[state]}: {message}" if message else _WORDS[state]
-            for uuid, (state, message) in newest.items()
+            uuid: f"{_WORDS[state]}: {words}" if words else _WORDS[state]
+            for uuid, (state, words) in newest.items()
             if state in _WORDS
         }

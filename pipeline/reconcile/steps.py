@@ -147,7 +147,10 @@ class Stepper:
             return (tuple(rest), "made with its account") if made else (calls, "")
         founder = self._store.founder(record.uuid)
         if founder is None:
-            return (*calls, Call("deleteUser", {})), "made with a stand-in, since it has no user"
+            return (
+                *calls,
+                Call("deleteUser", {"id": "(the stand-in)"}),
+            ), "made with a stand-in, since it has no user"
         self._founders.add(founder.uuid)
         return (replace(create, params={**create.params, **founding(founder)}), *rest), ""
 

@@ -20,13 +20,13 @@ from pipeline.core import topics
 from pipeline.core.entities import Kind
 from pipeline.core.events import hint
 from pipeline.core.records import Observation
-from pipeline.demo import sandbox_settings
 from pipeline.embedded import EmbeddedBroker
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.progress import Progress
 from pipeline.reach import Kafka, topic_names
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.settings import Settings
+from pipeline.staging import sandbox_settings
 
 PARTITIONS = 4
 LIMIT_S = 30.0

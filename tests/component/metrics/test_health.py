@@ -13,7 +13,6 @@ from sqlalchemy import make_url
 
 from pipeline.app import Wiring, region_app
 from pipeline.core.errors import TemporaryError
-from pipeline.demo import sandbox_settings
 from pipeline.metrics import shared
 from pipeline.metrics.health import ANSWER_S, Answer, Answers, Assigned, Health, Heartbeat
 from pipeline.metrics.instruments import Instruments
@@ -25,6 +24,7 @@ from pipeline.reach import Kafka as Brokers
 from pipeline.reach import topic_names
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.settings import Web
+from pipeline.staging import sandbox_settings
 from pipeline.web import serve
 from tests.component.agents.metering import read
 from tests.component.metrics.asking import Asking, Way, free_port, until, way_to

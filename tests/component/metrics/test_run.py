@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.demo import sandbox_settings
 from pipeline.metrics.catalogue import ALL, BRIDGES, SHARED, WORKERS
 from pipeline.outbox.proofs import Proof, keep_proofs
 from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, now_ms, simulated_regions
 from pipeline.settings import Web
+from pipeline.staging import sandbox_settings
 from tests.component.metrics.asking import Asking, free_port, until
 from tests.e2e.harness import people
 from tests.unit.test_monitoring import EXPOSED, SUFFIXES
