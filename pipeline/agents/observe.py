@@ -119,9 +119,9 @@ class Observer:
 
 
 async def by_the_log(resources: Resources, snapshot: Snapshot, time: int) -> Sighting | None:
-    """A scan found a difference, or a read an absence, that no event told of: the region's event log says when
-    it came about, and whether what is absent was removed there. None where it can't be asked about an absence:
-    nothing may follow from that."""
+    """A scan found a difference, or a read an absence, that no event told of: the region's event log says
+    when it came about, and whether what is absent was removed there. None where it can't be asked about an
+    absence: nothing may follow from that."""
     try:
         history = await resources.history(snapshot.kind, snapshot.uuid)
     except PermanentError as error:
