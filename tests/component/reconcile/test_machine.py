@@ -158,10 +158,7 @@ def test_seeded_schedules_end_equal(folder: Path) -> None:
     assert broken == {}
 
 
-NOT_MENDED = pytest.mark.xfail(reason="a lost user is removed elsewhere; why is not found yet", strict=True)
-
-
-@pytest.mark.parametrize("seed", [pytest.param(40, marks=NOT_MENDED), *range(41, 50)])
+@pytest.mark.parametrize("seed", range(40, 50))
 def test_where_people_remove_nothing_nothing_is_removed(seed: int, folder: Path) -> None:
     """Lost rows, restored backups, late events, deaths: none of it is taken for a removal."""
     world = MachineWorld(folder, seed=seed)

@@ -172,3 +172,9 @@ def test_what_was_lost_in_an_account_that_is_known_is_made_again(log: Log) -> No
     log.say(account("r1", "acc"), user("r1", "usr"))
     log.say(lost("r1", Kind.USER, "usr"))
     assert log.record("usr").life.present
+
+
+def test_an_account_that_was_lost_before_anybody_read_it_took_nothing_along(log: Log) -> None:
+    """Nobody removed it, so an absent user below it is no removal either."""
+    log.say(user("r1", "usr"))
+    assert log.hinted(log.seen(lost("r1", Kind.ACCOUNT, "acc"))) == {}
