@@ -12,7 +12,7 @@ from typing import Final
 
 from pipeline.agents.below import Below
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Outcome, giving_way, held_below, merge
+from pipeline.core.merge import Outcome, giving_way, held_below, is_nowhere, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -132,7 +132,9 @@ class _Work:
 
     def merge(self, local: str, seen: Observation, position: Position) -> Outcome:
         entry = self._entry(seen.uuid)
-        if seen.fields is None and self._replaced.get((seen.uuid, seen.region), local) != local:
+        linked = entry.mappings.get(seen.region)
+        replaced = self._replaced.get((seen.uuid, seen.region), local)
+        if seen.fields is None and (linked.uuid if linked and linked.present else replaced) != local:
             return Outcome.NOTHING_NEW  # word of a UUID that the entity had here before it got another one
         was_there = entry.record is not None and entry.record.region(seen.region).confirmed is not None
         merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
@@ -188,6 +190,8 @@ class _Work:
         }
         if record is not None and seen.kind is Kind.DOMAIN and self._is_below(there, record.uuid):
             graves.setdefault(there, record.life.stamp)  # two moves made a ring: this one is taken back
+        if record is not None and seen.lost and is_nowhere(record, seen.region, above):
+            graves[record.parent] = Stamp(seen.time, seen.region)
         if record is None and seen.fields is not None and seen.created is not None:
             graves |= self._namesake_removed(seen, seen.fields, seen.created)
         return graves
@@ -269,17 +273,12 @@ def _changes(entry: _Entry) -> Iterator[Change]:
 
 
 def _locals(seen: Observation) -> list[tuple[str, str]]:
-    found = _named(seen)
-    if seen.founder is not None:
-        found.append((seen.region, seen.founder.uuid))
-    return found
-
-
-def _named(seen: Observation) -> list[tuple[str, str]]:
-    """The entity and its parent, whose records a merge looks at."""
+    """The entity, its parent and its founder, whose records a merge looks at."""
     found = [(seen.region, seen.uuid)]
     if seen.fields is not None and seen.fields["parent"] != ROOT:
         found.append((seen.region, seen.fields["parent"]))
+    if seen.founder is not None:
+        found.append((seen.region, seen.founder.uuid))
     return found
 
 

@@ -194,6 +194,13 @@ def held_below(record: Record, but: str | None = None) -> set[str]:
     }
 
 
+def is_nowhere(record: Record, region: str, above: Mapping[str, Record | None]) -> bool:
+    """What `region` lost can be made again nowhere: no other region holds it, and of what it was in nobody
+    was ever told (`above`: the parents that were looked for). It went with that."""
+    untold = record.parent in above and above[record.parent] is None
+    return untold and not held_below(record, but=region)
+
+
 def _after(current: Value, offered: Value) -> Value:
     """A successor's stamp is greater than what it replaces, whatever the clocks say."""
     stamp = Stamp(max(offered.stamp.time, current.stamp.time + 1), offered.stamp.region)
