@@ -93,6 +93,11 @@ class Applier:
         over = await self._over(desired, context)
         if over is not None:
             return over, False
+        if context.taken:  # whatever is done to that UUID would be done to another entity
+            await self._caller.mint(desired, context.local)
+            raise TemporaryError(
+                f"{desired.kind} {context.local} is another one here: it gets a UUID of its own"
+            )
         if not self._is_unheard_of(desired, context):
             actual = await self._desk.resources.read(desired.kind, context.local)
             return await self._from(actual, desired, context, hinted_at)

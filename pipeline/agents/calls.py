@@ -206,14 +206,23 @@ class Caller:
         history = await self._desk.resources.history(target.kind, target.uuid)
         if history.made_by_us and history.removed_at is not None:
             return history.removed_at
-        minted = str(uuid.uuid5(_NAMESPACE, f"{self._desk.region}/{target.uuid}"))
-        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, minted)
+        await self.mint(desired, target.uuid)
         return None
+
+    async def mint(self, desired: Desired, used: str) -> None:
+        """The entity gets another UUID here, since `used` is not to be had."""
+        another = minted(self._desk.region, used)
+        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, another)
 
     async def _dismiss_stand_ins(self, account: Snapshot) -> None:
         for user in account.users:
             if is_stand_in(user):
                 await self._desk.client.call("deleteUser", {"id": user.uuid})
+
+
+def minted(region: str, used: str) -> str:
+    """The UUID that takes the place of one which is used up in a region: always the same."""
+    return str(uuid.uuid5(_NAMESPACE, f"{region}/{used}"))
 
 
 def _gone(account: str) -> ParentGone:

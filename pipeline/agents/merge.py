@@ -12,7 +12,7 @@ from typing import Final
 
 from pipeline.agents.below import Below
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Outcome, giving_way, held_below, is_nowhere, merge
+from pipeline.core.merge import Outcome, held_below, is_nowhere, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -95,6 +95,8 @@ class _Work:
         self._topology = topology
         locals_ = {pair for seen in observations for pair in _locals(seen)}
         self._canonical = store.canonical(locals_)
+        # A region that was copied from another one has its UUIDs, whatever the entity is called by here.
+        self._canonical |= store.copied(locals_ - self._canonical.keys(), topology.priority)
         self._entries: dict[str, _Entry] = {}
         self._load({self._uuid(*pair) for pair in locals_})
         self._replaced = store.locals(
@@ -127,8 +129,7 @@ class _Work:
             self._load({twin})
         resolved = self.resolve(seen)
         assert resolved is not None  # noqa: S101 - it is in the map of canonical UUIDs now
-        known = self._entry(resolved.uuid).record
-        return resolved if twin is None or known is None else giving_way(resolved, known)
+        return resolved
 
     def merge(self, local: str, seen: Observation, position: Position) -> Outcome:
         entry = self._entry(seen.uuid)
