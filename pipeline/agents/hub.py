@@ -18,6 +18,7 @@ from typing import Final
 
 from pipeline import wire
 from pipeline.agents.acknowledge import Partition
+from pipeline.agents.early import Early
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
 from pipeline.agents.merge import Batch, Merger, Seen
@@ -51,6 +52,7 @@ class Hub:
     def __init__(self, store: HubStore, merger: Merger, publisher: Publisher, place: Place) -> None:
         self._store = store
         self._merger = merger
+        self._early = Early(store)
         self._publisher = publisher
         self._epoch = place.epoch
         self._clock = place.clock
@@ -102,6 +104,9 @@ class Hub:
 
     async def _merge(self, batch: Sequence[Taken]) -> None:
         seen = [one for taken in batch for one in [await self._read(taken)] if one is not None]
+        seen, hints = await self.guard.patiently("hub", partial(asyncio.to_thread, self._early.put_off, seen))
+        if hints:
+            await self.guard.patiently("hints", partial(self._publisher.publish, hints))
         while seen:
             count = await self.guard.patiently("merge", partial(self._once, seen))
             seen = seen[count:]

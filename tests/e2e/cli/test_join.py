@@ -99,7 +99,8 @@ async def test_an_interrupt_takes_the_probe_along(desk: Desk, joining: Simulated
     async with desk.started("join", joining.name) as process:
         await until(lambda: bool(probes(joining)), "no probe was made", process)
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), LIMIT_S) == 130
+        said = await asyncio.wait_for(process.communicate(), LIMIT_S)
+        assert process.returncode == 130, said
     assert probes(joining) == []
 
 

@@ -1,0 +1,77 @@
+"""Puts off what a scan found in something that nobody knows yet.
+
+In: observations as they came. Out: those to be merged now, and hints for the others: for what each is in, and
+for itself once more. Called by the hub before it merges. A region that joins has domains, accounts and users
+under UUIDs of its own, and each may be the same as a known one by its place and name; that can be seen only
+from above to below, and they are read in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pipeline.agents.merge import Seen
+from pipeline.agents.publish import Message
+from pipeline.core import topics
+from pipeline.core.entities import ROOT, Kind
+from pipeline.core.events import SCAN, hint
+from pipeline.core.records import Observation
+from pipeline.outbox.hub import HubStore
+
+TRIES: Final = 20
+"""Of one entity; then it is merged all the same: what it is in may be nothing that is ever told."""
+REMEMBERED: Final = 50_000
+
+Place = tuple[str, str]
+"""(region, UUID there)."""
+
+
+class Early:
+    """The hub's memory of what it put off."""
+
+    def __init__(self, store: HubStore) -> None:
+        self._store = store
+        self._tries: dict[Place, int] = {}
+
+    def put_off(self, seen: Sequence[Seen]) -> tuple[list[Seen], list[Message]]:
+        """Raises `TemporaryError`."""
+        parents = {parent for one in seen if (parent := _found_in(one.observation)) is not None}
+        unknown = self._unknown(parents) if parents else set()
+        early = [one for one in seen if _found_in(one.observation) in unknown and self._may_wait(one)]
+        if not early:
+            return list(seen), []
+        put_off = {id(one) for one in early}
+        hints = [message for one in early for message in _hints(one.observation)]
+        return [one for one in seen if id(one) not in put_off], hints
+
+    def _unknown(self, parents: set[Place]) -> set[Place]:
+        mapped = self._store.canonical(parents)
+        rest = parents - mapped.keys()
+        recorded = self._store.load({uuid for _, uuid in rest}) if rest else {}
+        return {place for place in rest if place[1] not in recorded}
+
+    def _may_wait(self, one: Seen) -> bool:
+        place = one.observation.region, one.observation.uuid
+        if len(self._tries) > REMEMBERED:
+            self._tries.clear()
+        tries = self._tries.pop(place, 0) + 1
+        if tries > TRIES:
+            return False
+        self._tries[place] = tries
+        return True
+
+
+def _found_in(seen: Observation) -> Place | None:
+    """What it is in, where a scan found it there; None where nothing is to be waited for."""
+    if seen.created is None or seen.fields is None or seen.fields["parent"] == ROOT:
+        return None
+    return seen.region, seen.fields["parent"]
+
+
+def _hints(seen: Observation) -> Iterable[Message]:
+    """The parent first."""
+    kind = Kind.ACCOUNT if seen.kind is Kind.USER else Kind.DOMAIN
+    parent = (seen.fields or {})["parent"]
+    for asked, uuid in ((kind, parent), (seen.kind, seen.uuid)):
+        yield Message(topics.events(seen.region), uuid.encode(), hint(asked, uuid, seen.time, SCAN))
