@@ -25,6 +25,7 @@ from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken, taken
 from pipeline.agents.merge import Merger
+from pipeline.agents.pruning import prune_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.region import RegionWorker
 from pipeline.bridging import room
@@ -34,6 +35,7 @@ from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
 from pipeline.metrics.health import Assigned, Health
 from pipeline.metrics.instruments import Instruments
+from pipeline.outbox.decisions import DecisionStore
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
@@ -90,7 +92,9 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
 
     async def work() -> None:
         try:
-            await hub.run(settings.hub.batch)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(hub.run(settings.hub.batch))
+                group.create_task(prune_periodically(DecisionStore(wiring.engine), wiring.clock))
         finally:
             publisher.close()
 

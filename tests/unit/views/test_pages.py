@@ -58,6 +58,11 @@ async def test_an_entity(site: Site, engine: Engine) -> None:
     assert "It is not here: it failed (no such user), and stays so until it is tried again" in text
     assert "updateUser: HTTP 431: no such user 12 ms" in text
     assert "email: 'late' of r2 won over 'early'" in text
+    assert "conflict lost what was changed there lost; version 1 goes to r2 (" in text
+    assert "partition 3, offset 812)" in text and "USER.<b>UPDATE had it read" in text
+    assert "USER.<b>" not in page
+    [decided] = [one for one in (await site.json("/entity/u1"))["timeline"] if one["offset"] is not None]
+    assert (decided["partition"], decided["offset"], decided["region"]) == (3, 812, "r1")
 
 
 async def test_holds(site: Site, engine: Engine) -> None:
