@@ -1,13 +1,15 @@
-"""The table of what the hub decided about each observation. A part of `schema`, where all tables are found.
+"""The tables of what is looked at and soon forgotten: what the hub decided about each observation, and the
+heartbeats of the regions' workers. A part of `schema`, where all tables are found.
 
-Rows are small, and there is one for every observation: they are deleted by age and number (`decisions`).
+Rows are small. Of decisions there is one for every observation: they are deleted by age and number
+(`decisions`).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Integer, String, Table, Text, UniqueConstraint
 
 from pipeline.outbox.columns import OPTIONS, metadata, number, uuid, word
 
@@ -31,5 +33,19 @@ decision: Final = Table(
     Column("time", BigInteger(), nullable=False),
     # One observation is one row; an account's may also found its user. Rows of an entity are found by it too.
     UniqueConstraint("entity", "log", "offset", name="uq_decision_place"),
+    **OPTIONS,
+)
+
+pulse: Final = Table(
+    "pulse",
+    metadata,
+    Column("region", uuid(), primary_key=True),
+    Column("worker", uuid(), primary_key=True),
+    Column("time", BigInteger(), nullable=False),
+    Column("lanes", Integer(), nullable=False),
+    Column("busy", Integer(), nullable=False),
+    Column("reachable", Boolean()),  # null: no call has ended yet
+    Column("since", BigInteger()),
+    Column("reason", Text()),  # why it is not reachable, or what is tried again
     **OPTIONS,
 )

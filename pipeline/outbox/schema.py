@@ -33,7 +33,7 @@ from pipeline.outbox.columns import (
     uuid,
     word,
 )
-from pipeline.outbox.journal_schema import decision
+from pipeline.outbox.journal_schema import decision, pulse
 from pipeline.outbox.reconcile_schema import gap, lease, plan, plan_step, proof, scan, scan_page
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "plan",
     "plan_step",
     "proof",
+    "pulse",
     "region",
     "removal",
     "rmap",

@@ -14,6 +14,7 @@ from tests.unit.outbox.looking_contract import LookingContract
 from tests.unit.outbox.measures_contract import MeasuresContract
 from tests.unit.outbox.plan_contract import PlanContract
 from tests.unit.outbox.proof_contract import ProofContract
+from tests.unit.outbox.pulses_contract import PulsesContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.roles_contract import RolesContract
 from tests.unit.outbox.scan_contract import ScanContract
@@ -79,4 +80,8 @@ class TestRoles(RolesContract):
 
 
 class TestDecisions(DecisionsContract):
+    pass
+
+
+class TestPulses(PulsesContract):
     pass

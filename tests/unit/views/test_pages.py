@@ -43,7 +43,12 @@ async def test_regions(site: Site, engine: Engine) -> None:
     assert "1 failed" in text and "1 removal waits for a person" in text
     assert "equal since" in text and "2 different" in text
     assert "never looked: region-sync verify" in text
+    assert "Reachable yes since" in text and "3 of 64 busy" in text
+    assert "no since" in text and ": <b>refused" in text and "it does not answer" in text
+    assert "no worker Waiting" in text, "r3 has none"
     found = await site.json("/regions")
+    assert [one["workers"]["count"] for one in found["regions"]] == [1, 1, 0]
+    assert [one["workers"]["reachable"] for one in found["regions"]] == [True, False, None]
     assert [one["region"] for one in found["regions"]] == ["r1", "r2", "r3"]
     assert [one["lag"] for one in found["regions"]] == [1, 0, None]
 

@@ -19,6 +19,7 @@ from pipeline.outbox.holds import Pending
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.plans import PlanStore
 from pipeline.outbox.proofs import Proof, keep_proofs
+from pipeline.outbox.pulses import Pulse, PulseStore
 from pipeline.outbox.region import CallRow, RegionStore
 from pipeline.outbox.schema import scan
 from tests.unit.outbox.builders import NOW, Clock, at, desired, fields, record, removed, seen_in, settled
@@ -69,6 +70,9 @@ def furnish(engine: Engine) -> None:
     store.add(number, steps)
     store.end(number, tally, 90)
     ActStore(engine).requeue(2, By("ann", "upgraded", NOW))
+    unreached = Pulse("r2", "w", NOW - 5, 64, 3, reachable=False, since=NOW - 99, reason="<b>refused")
+    for beat in (replace(unreached, region="r1", reachable=True, reason=None), unreached):
+        PulseStore(engine).keep(beat)
     keep_proofs(engine, [Proof(NOW, "r2", "f", 1, 1, 1, equal=True, differences=0)])
     with writing(engine) as connection:
         connection.execute(insert(scan).values(**scan_row("done")))
