@@ -13,6 +13,7 @@ from pipeline.core.drift import Drift, Step, Tally
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.plan import Call
 from pipeline.outbox import schema
+from pipeline.outbox.acting import By
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.plans import PlanStore
 from tests.unit.outbox.builders import NOW, Clock, at, desired, fields, keep, record, row
@@ -119,6 +120,11 @@ async def test_a_plan_is_a_tree_of_domains(site: Site, engine: Engine) -> None:
         "/sales/<b>|acme|alice",
         "/sales|bob",
     ]
+    assert "apply by ann" not in text
+    PlanStore(engine, "r2", Clock()).release(1, [], By("ann", "its hash", NOW))
+    assert "apply by ann: its hash" in shown(await site.page("/plans/1"))
+    [act] = (await site.json("/plans/1"))["acts"]
+    assert (act["who"], act["action"], act["reason"]) == ("ann", "apply", "its hash")
     assert (await site.json("/plans?region=r1")) == {"plans": []}
     assert (await site.client.get("/plans/9")).status == 404
 
