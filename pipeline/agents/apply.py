@@ -14,15 +14,16 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from pipeline.agents import ending
-from pipeline.agents.calls import Caller, Found
+from pipeline.agents.calls import Caller, Found, ParentGone
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.removal import Remover
 from pipeline.agents.report import tell_applied
 from pipeline.cloudstack.errors import Refused
 from pipeline.cloudstack.eventlog import History
 from pipeline.core.effect import Futile, again, difference
-from pipeline.core.entities import Fields, Kind, Snapshot
+from pipeline.core.entities import ROOT, Fields, Kind, Snapshot
 from pipeline.core.errors import PermanentError, TemporaryError
+from pipeline.core.events import SCAN
 from pipeline.core.makeshift import is_stand_in
 from pipeline.core.mode import Mode
 from pipeline.core.plan import LIFE, Plan, Target, as_made_here, plan
@@ -75,6 +76,8 @@ class Applier:
                 told = False
             except PermanentError as error:
                 settlement, told = ending.refused(desired, context, error, self._desk.clock()), False
+            except ParentGone:
+                settlement, told = await self._without_parent(desired, context), False
             except TemporaryError as error:
                 if calls:
                     trying = ending.ended(desired, context, "trying", str(error))
@@ -90,6 +93,11 @@ class Applier:
         over = await self._over(desired, context)
         if over is not None:
             return over, False
+        if context.taken:  # whatever is done to that UUID would be done to another entity
+            await self._caller.mint(desired, context.local)
+            raise TemporaryError(
+                f"{desired.kind} {context.local} is another one here: it gets a UUID of its own"
+            )
         if not self._is_unheard_of(desired, context):
             actual = await self._desk.resources.read(desired.kind, context.local)
             return await self._from(actual, desired, context, hinted_at)
@@ -217,6 +225,13 @@ class Applier:
         if desired.fields is None or not context.parent_removed:
             return False
         return await asyncio.to_thread(self._desk.store.is_removed, desired.uuid)
+
+    async def _without_parent(self, desired: Desired, context: Context) -> Settlement:
+        """It waits, and has the parent read: the region may have lost it, and no event may ever say so."""
+        kind, now = Kind.ACCOUNT if desired.kind is Kind.USER else Kind.DOMAIN, self._desk.clock()
+        if context.parent_local != ROOT:
+            await self._desk.hint(kind, [context.parent_local], now, SCAN)
+        return ending.parked(desired, context, context.parent, now)
 
     async def _tell_orphan(self, desired: Desired, context: Context, actual: Snapshot) -> None:
         """It should be below what is removed: the hub is told where it is, if anywhere, and decides anew."""

@@ -29,7 +29,7 @@ class Below:
     def note(self, seen: Observation, record: Record | None) -> None:
         """An observation in canonical UUIDs and the record as it is now, if any; a redelivered one too, so
         that a crash loses no hint. What a region lost or never had was not removed: nothing went along."""
-        lost = seen.lost and record is not None and record.life.present
+        lost = seen.lost and (record is None or record.life.present)
         if seen.fields is None and seen.kind is not Kind.USER and not lost:
             self.gone[seen.region, seen.uuid] = seen.time
         if record is None:

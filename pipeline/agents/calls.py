@@ -45,6 +45,11 @@ class Carried:
     removed_at: int | None = None
 
 
+class ParentGone(TemporaryError):
+    """What the entity should be in is not there, or not under that name, though it was seen there: something
+    befell it that nobody has read yet, and that no event may ever tell."""
+
+
 class Found(TemporaryError):
     """What was to be made is there after all: by a worker that died, or a call that answered too late."""
 
@@ -61,7 +66,7 @@ class Caller:
         self._exclusive = exclusive
 
     async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Carried:
-        """Raises as the client does, and `Found`."""
+        """Raises as the client does, `ParentGone`, and `Found`."""
         seen: Snapshot | None = actual
         for call in planned.calls:
             before = seen or actual
@@ -73,7 +78,8 @@ class Caller:
                     raise TemporaryError(f"{target.kind} {target.uuid}: {error}") from None
                 return Carried(Snapshot(target.kind, target.uuid, None), removed_at)
             except NotFound as error:
-                raise TemporaryError(str(error)) from error
+                needs_parent = call.command.startswith(("create", "move"))
+                raise (ParentGone if needs_parent else TemporaryError)(str(error)) from error
             seen = self._after(target, call, answer, before)
         if seen is None:
             seen = await self._desk.resources.read(target.kind, target.uuid)
@@ -200,9 +206,13 @@ class Caller:
         history = await self._desk.resources.history(target.kind, target.uuid)
         if history.made_by_us and history.removed_at is not None:
             return history.removed_at
-        minted = str(uuid.uuid5(_NAMESPACE, f"{self._desk.region}/{target.uuid}"))
-        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, minted)
+        await self.mint(desired, target.uuid)
         return None
+
+    async def mint(self, desired: Desired, used: str) -> None:
+        """The entity gets another UUID here, since `used` is not to be had."""
+        another = minted(self._desk.region, used)
+        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, another)
 
     async def _dismiss_stand_ins(self, account: Snapshot) -> None:
         for user in account.users:
@@ -210,9 +220,14 @@ class Caller:
                 await self._desk.client.call("deleteUser", {"id": user.uuid})
 
 
-def _gone(account: str) -> TemporaryError:
+def minted(region: str, used: str) -> str:
+    """The UUID that takes the place of one which is used up in a region: always the same."""
+    return str(uuid.uuid5(_NAMESPACE, f"{region}/{used}"))
+
+
+def _gone(account: str) -> ParentGone:
     """Whoever asks again finds the user's row waiting for its parent, or replaced by a removal."""
-    return TemporaryError(f"account {account} is gone just now")
+    return ParentGone(f"account {account} is gone just now")
 
 
 def founding(founder: Founder) -> dict[str, str]:

@@ -21,7 +21,7 @@ from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import Kind, Snapshot
 from pipeline.core.errors import TemporaryError
-from pipeline.core.events import hint
+from pipeline.core.events import HINT, hint
 from pipeline.core.makeshift import is_makeshift
 from pipeline.core.records import Desired, Founder, Observation
 from pipeline.outbox.region import Context, RegionStore, Settlement
@@ -105,10 +105,11 @@ class Desk:
         )
         await self._publisher.publish([Message(topics.OBSERVATIONS, key.encode(), wire.encode(observation))])
 
-    async def hint(self, kind: Kind, uuids: Sequence[str], time: int) -> None:
-        """Asks for these entities of this region to be read, by the one road there is."""
+    async def hint(self, kind: Kind, uuids: Sequence[str], time: int, event: str = HINT) -> None:
+        """Asks for these entities of this region to be read, by the one road there is. `event`: SCAN where
+        nobody said that anything befell them."""
         topic = topics.events(self.region)
-        await self._publisher.publish([Message(topic, u.encode(), hint(kind, u, time)) for u in uuids])
+        await self._publisher.publish([Message(topic, u.encode(), hint(kind, u, time, event)) for u in uuids])
 
     async def dead_letter(self, key: bytes | None, value: bytes, reason: str) -> None:
         """What could not be read, whole, with the reason."""

@@ -13,7 +13,7 @@ from typing import Final
 from pipeline.agents.below import Below
 from pipeline.agents.naming import is_called, is_twin, locals_of
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Merged, Outcome, giving_way, held_below, merge
+from pipeline.core.merge import Merged, Outcome, held_below, is_nowhere, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -99,6 +99,8 @@ class _Work:
         self._topology = topology
         locals_ = {pair for seen in observations for pair in locals_of(seen)}
         self._canonical = store.canonical(locals_)
+        # A region that was copied from another one has its UUIDs, whatever the entity is called by here.
+        self._canonical |= store.copied(locals_ - self._canonical.keys(), topology.priority)
         self._entries: dict[str, _Entry] = {}
         self._load({self._uuid(*pair) for pair in locals_})
         self._replaced = store.locals(
@@ -132,12 +134,13 @@ class _Work:
             self._load({twin})
         resolved = self.resolve(seen)
         assert resolved is not None  # noqa: S101 - it is in the map of canonical UUIDs now
-        known = self._entry(resolved.uuid).record
-        return resolved if twin is None or known is None else giving_way(resolved, known)
+        return resolved
 
     def merge(self, local: str, seen: Observation, position: Position) -> Outcome:
         entry = self._entry(seen.uuid)
-        if seen.fields is None and self._replaced.get((seen.uuid, seen.region), local) != local:
+        linked = entry.mappings.get(seen.region)
+        replaced = self._replaced.get((seen.uuid, seen.region), local)
+        if seen.fields is None and (linked.uuid if linked and linked.present else replaced) != local:
             # Word of a UUID that the entity had here before it got another one.
             self.decisions.append(decided(seen, position, Merged(entry.record, Outcome.NOTHING_NEW)))
             return Outcome.NOTHING_NEW
@@ -196,6 +199,8 @@ class _Work:
         }
         if record is not None and seen.kind is Kind.DOMAIN and self._is_below(there, record.uuid):
             graves.setdefault(there, record.life.stamp)  # two moves made a ring: this one is taken back
+        if record is not None and seen.lost and is_nowhere(record, seen.region, above):
+            graves[record.parent] = Stamp(seen.time, seen.region)
         if record is None and seen.fields is not None and seen.created is not None:
             graves |= self._namesake_removed(seen, seen.fields, seen.created)
         return graves

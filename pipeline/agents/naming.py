@@ -10,17 +10,12 @@ from pipeline.core.records import Observation, Record
 
 
 def locals_of(seen: Observation) -> list[tuple[str, str]]:
-    found = _named(seen)
-    if seen.founder is not None:
-        found.append((seen.region, seen.founder.uuid))
-    return found
-
-
-def _named(seen: Observation) -> list[tuple[str, str]]:
-    """The entity and its parent, whose records a merge looks at."""
+    """The entity, its parent and its founder, whose records a merge looks at."""
     found = [(seen.region, seen.uuid)]
     if seen.fields is not None and seen.fields["parent"] != ROOT:
         found.append((seen.region, seen.fields["parent"]))
+    if seen.founder is not None:
+        found.append((seen.region, seen.founder.uuid))
     return found
 
 

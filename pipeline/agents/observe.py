@@ -16,7 +16,7 @@ from pipeline.agents.desk import Desk, Sighting
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.core.errors import PermanentError
-from pipeline.core.events import ABSENT, OWN, SCAN, UNPROMPTED, Event
+from pipeline.core.events import ABSENT, HINT, OWN, SCAN, UNPROMPTED, Event
 
 DOMAIN_MOVED: Final = "DOMAIN.MOVE"
 USER_MOVED: Final = "USER.MOVE"
@@ -60,7 +60,7 @@ class Observer:
             newest = max(plain, key=lambda event: event.time)
             snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
             sighting: Sighting | None = Sighting(newest.time, newest.type)
-            if _of_scan(plain):
+            if _of_scan(plain) or not (snapshot.present or _tells_of_removals(plain)):
                 sighting = await by_the_log(self._desk.resources, snapshot, newest.time)
             if sighting is None:
                 return
@@ -119,9 +119,9 @@ class Observer:
 
 
 async def by_the_log(resources: Resources, snapshot: Snapshot, time: int) -> Sighting | None:
-    """A scan found a difference that no event told of: the region's event log says when it came about, and
-    whether what is absent was removed there. None where it can't be asked about an absence: nothing may
-    follow from that."""
+    """A scan found a difference, or a read an absence, that no event told of: the region's event log says
+    when it came about, and whether what is absent was removed there. None where it can't be asked about an
+    absence: nothing may follow from that."""
     try:
         history = await resources.history(snapshot.kind, snapshot.uuid)
     except PermanentError as error:
@@ -138,3 +138,9 @@ def _of_scan(events: Sequence[Event]) -> bool:
     """Whether only we ourselves ask, a scan among us: where an event waits too, it says what happened."""
     types = {event.type for event in events}
     return bool(UNPROMPTED & types) and types <= OWN
+
+
+def _tells_of_removals(events: Sequence[Event]) -> bool:
+    """Whether an absence is what these events lead to expect: one is a removal's, or the hub's own hint: it
+    asks what a removal took along. Word of any other change may come late, of what the region has lost."""
+    return any(event.type == HINT or event.type.endswith(".DELETE") for event in events)

@@ -140,7 +140,8 @@ def _absent(
 def _present(
     record: Record, seen: Observation, topology: Topology, graves: Mapping[str, Stamp]
 ) -> tuple[Record, Outcome, tuple[Conflict, ...]]:
-    """Rule 2, field by field. A removed entity keeps its last values: a removal wins over changes.
+    """Rule 2, field by field. A removed entity keeps its last values: a removal wins over changes. What a
+    scan saw for the first time gives way.
 
     Rule 7: nothing is moved below what is removed, and what was is taken back to where it is seen to live; if
     that is removed too, and so wherever else it is, it goes.
@@ -152,6 +153,7 @@ def _present(
         buried, losses = _bury(record, graves[record.parent])
         return buried, Outcome.REMOVED, losses
     state = record.region(seen.region)
+    seen = giving_way(seen, record) if state.confirmed is None else seen
     merged = dict(record.fields)
     conflicts: list[Conflict] = []
     outcome = Outcome.NOTHING_NEW
@@ -177,8 +179,9 @@ def _present(
 
 
 def giving_way(seen: Observation, record: Record) -> Observation:
-    """What a scan or a plan found under the name of a known entity joins it as the older one: that region has
-    just come in, nobody gave it these values now, and they must not replace everybody else's."""
+    """What a scan or a plan found in a region where a known entity was never seen joins it as the older one:
+    that region has just come in, nobody gave it these values now, and they must not replace everybody
+    else's."""
     if seen.created is None:
         return seen
     oldest = min(value.stamp.time for value in record.fields.values())
@@ -192,6 +195,13 @@ def held_below(record: Record, but: str | None = None) -> set[str]:
         for name, state in record.regions.items()
         if name != but and state.confirmed is not None
     }
+
+
+def is_nowhere(record: Record, region: str, above: Mapping[str, Record | None]) -> bool:
+    """What `region` lost can be made again nowhere: no other region holds it, and of what it was in nobody
+    was ever told (`above`: the parents that were looked for). It went with that."""
+    untold = record.parent in above and above[record.parent] is None
+    return untold and not held_below(record, but=region)
 
 
 def _after(current: Value, offered: Value) -> Value:

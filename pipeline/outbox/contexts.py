@@ -17,7 +17,7 @@ from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Desired, Record
 from pipeline.core.removal import NOTHING_STANDS, Standing
 from pipeline.outbox import futile, holds
-from pipeline.outbox.mappings import rows_by_canonical
+from pipeline.outbox.mappings import canonical_by_local, rows_by_canonical
 from pipeline.outbox.schema import applied, attempt, entity, outbox
 from pipeline.outbox.statements import chunks, rows_by_key
 
@@ -35,7 +35,7 @@ class Context:
     for E (ROOT is always there, under that name). `parent_removed`: its record is removed.
     `parent_name`: for users, the account's name here. `parent_domain_local`: for users the account's domain
     here, otherwise `parent_local`. `parents`: canonical → local UUID of every parent that the desired
-    state, `known` and `applied` name.
+    state, `known` and `applied` name. `taken`: what `local` says is another entity's here.
 
     `standing`: of a removal, what the ledger of holds says; `futile`: what the row's last calls left undone.
     """
@@ -59,6 +59,7 @@ class Context:
     parents: dict[str, str]
     standing: Standing = NOTHING_STANDS
     futile: Futile | None = None
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class _Batch:
     parents: dict[str, _Parent]
     standings: dict[int, Standing]
     futile: dict[int, Futile]
+    taken: set[str]
 
     def local(self, uuid: str) -> str:
         row = self.mappings.get(uuid)
@@ -122,6 +124,7 @@ def read_contexts(connection: Connection, region: str, wanted: Sequence[Desired]
             connection, [row["id"] for key, row in rows.items() if key in removals]
         ),
         futile=futile.read(connection, [row["id"] for row in rows.values() if row["attempts"]]),
+        taken=_read_taken(connection, region, set(entities) - set(mappings)),
     )
     return [_context(batch, one) for one in wanted]
 
@@ -152,6 +155,7 @@ def _context(batch: _Batch, wanted: Desired) -> Context:
         parents={uuid: batch.local(uuid) for uuid in (*_named(wanted, fields), parent)},
         standing=NOTHING_STANDS if row is None else batch.standings.get(row["id"], NOTHING_STANDS),
         futile=None if row is None else batch.futile.get(row["id"]),
+        taken=wanted.uuid in batch.taken,
     )
 
 
@@ -234,6 +238,11 @@ def _read_applied(
 def _read_mappings(connection: Connection, region: str, uuids: set[str]) -> dict[str, RowMapping]:
     rows = rows_by_canonical(connection, [(uuid, region) for uuid in sorted(uuids)])
     return {source: row for (source, _), row in rows.items()}
+
+
+def _read_taken(connection: Connection, region: str, unmapped: set[str]) -> set[str]:
+    """Which of these canonical UUIDs some other entity has as its own there."""
+    return {uuid for _, uuid in canonical_by_local(connection, [(region, uuid) for uuid in sorted(unmapped)])}
 
 
 def _read_parents(connection: Connection, uuids: set[str], accounts: set[str]) -> dict[str, _Parent]:

@@ -26,20 +26,13 @@ from pipeline.outbox.mappings import (
     Mapping,
     canonical_by_local,
     local_by_canonical,
+    read_copied,
     wake,
     write_mappings,
 )
 from pipeline.outbox.namesakes import read_removal, read_twin
 from pipeline.outbox.records import entity_row, read_graves
-from pipeline.outbox.schema import (
-    MESSAGE_MAX,
-    NAME_MAX,
-    conflict,
-    dead_letter,
-    entity,
-    outbox,
-    rmap,
-)
+from pipeline.outbox.schema import MESSAGE_MAX, NAME_MAX, conflict, dead_letter, entity, outbox, rmap
 from pipeline.outbox.statements import chunks, cut, insert_new, name_key, rows_by_key, upsert
 
 __all__ = ["Change", "DeadLetter", "HubStore", "Mapping", "NaturalKey", "StaleRecord", "Stored"]
@@ -52,7 +45,6 @@ LETTER_BYTES_MAX: Final = 1024 * 1024
 
 _KEPT: Final = frozenset({"uuid", "kind", "created", "marked"})
 _ENTITY_COLUMNS: Final = tuple(column.name for column in entity.c if column.name not in _KEPT)
-
 
 NaturalKey = tuple[str, Kind, str]
 """Canonical parent, kind, name without case: what an entity's twins have in common."""
@@ -102,6 +94,14 @@ class HubStore:
         """(region, UUID there) → canonical UUID, only those that are known."""
         with reading(self._engine) as connection:
             return canonical_by_local(connection, locals)
+
+    def copied(
+        self, unknown: Collection[tuple[str, str]], regions: Collection[str]
+    ) -> dict[tuple[str, str], str]:
+        """(region, UUID there) → canonical UUID, of those that another region has of an entity that was never
+        seen in this one: the two are one, since no UUID is made twice."""
+        with reading(self._engine) as connection:
+            return read_copied(connection, unknown, regions)
 
     def locals(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """(canonical UUID, region) → UUID there, only those that are known."""

@@ -69,6 +69,19 @@ def local_by_canonical(connection: Connection, pairs: Collection[Key]) -> dict[K
     return {(row["source"], row["region_id"]): row["uuid"] for row in rows}
 
 
+def read_copied(connection: Connection, unknown: Collection[Key], regions: Collection[str]) -> dict[Key, str]:
+    """See `HubStore.copied`. Asked by region and UUID, for which there is an index."""
+    asked = {(other, uuid) for region, uuid in unknown for other in regions if other != region}
+    if not asked:
+        return {}
+    owners = {
+        uuid: source for (_, uuid), source in canonical_by_local(connection, asked).items() if source != uuid
+    }
+    found = {(region, uuid): owners[uuid] for region, uuid in unknown if uuid in owners}
+    here = local_by_canonical(connection, {(source, region) for (region, _), source in found.items()})
+    return {key: source for key, source in found.items() if (source, key[0]) not in here}
+
+
 def rows_by_canonical(
     connection: Connection, pairs: Collection[Key], *, lock: bool = False
 ) -> dict[Key, RowMapping]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.agents.calls import minted
 from pipeline.agents.desk import Sighting
 from pipeline.agents.observe import by_the_log
 from pipeline.cloudstack.resources import Resources
@@ -187,11 +188,15 @@ class Planner:
     def _unseen(self, kind: Kind, uuids: Sequence[str]) -> list[_Found]:
         pairs = [(uuid, self.means.region) for uuid in uuids]
         locals_ = self._store.locals(pairs)
+        taken = self._store.canonical(
+            {(region, uuid) for uuid, region in pairs if (uuid, region) not in locals_}
+        )
         records = self._store.load(uuids)
         found = []
         for pair in pairs:
             if pair[0] in records:
-                seen = Snapshot(kind, locals_.get(pair, pair[0]), None)
+                free = minted(self.means.region, pair[0]) if pair[::-1] in taken else pair[0]
+                seen = Snapshot(kind, locals_.get(pair, free), None)
                 found.append(_Found(seen, pair[0], {}, records[pair[0]].record, pair in locals_))
         return found
 

@@ -200,10 +200,12 @@ async def test_what_was_made_since_the_scan_is_read(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "lost"), [("USER.CREATE", False), (SCAN, True), (HINT, True)], ids=["event", "scan", "hint"]
+    ("event", "lost"),
+    [("USER.DELETE", False), ("USER.UPDATE", True), (SCAN, True), (HINT, True)],
+    ids=["removal", "change", "scan", "hint"],
 )
 async def test_whatever_else_waits_has_the_entity_read(event: str, lost: bool, rig: Rig) -> None:
-    """What the bus says is news; where only we ask, the log decides what an absence is."""
+    """What the bus says is news; where it tells of no removal, the log decides what an absence is."""
     await family(rig)
     await rig.end()
     done: list[int] = []

@@ -22,7 +22,7 @@ from pipeline.outbox.scans import DONE, LEASE_MS, RESUME_MS, SUSPENDED, ScanLost
 from pipeline.outbox.schema import outbox, scan, scan_page
 from tests.component.agents.rig import SERVICE, Killed, Topics
 from tests.component.reconcile.net import FAMILY, FAR, HERE, Net
-from tests.unit.agents.regions import domain
+from tests.unit.agents.regions import account, domain, user
 from tests.unit.outbox.builders import rows
 
 LATER = 3_600_000
@@ -139,6 +139,45 @@ async def test_what_a_region_lost_is_made_there_again_though_a_change_comes_befo
         "far@example.org"
     }
     assert net.far == []
+
+
+@pytest.mark.parametrize(("kind", "lost"), [("Account", "acc"), ("Domain", "dom")])
+async def test_what_is_new_in_what_a_region_lost_holds_up_nobody_and_has_it_read(
+    net: Net, kind: str, lost: str
+) -> None:
+    """No event tells of the loss, and no scan has found it yet."""
+    await net.family()
+    net.lose(kind, lost)
+    new = user(FAR, "new") if kind == "Account" else account(FAR, "new", parent="dom", founder="first")
+    (wanted, *_) = net.merge(new)
+    await net.rig.give(wanted)  # until it is acknowledged
+    assert net.rig.outbox(wanted)["message"] == f"waits for {lost}"
+    await net.rest()
+    assert "new" in net.names("users" if kind == "Account" else "accounts")
+    assert lost in net.names("accounts" if kind == "Account" else "domains")
+    assert all(net.record(uuid).life.present for uuid in ("dom", "acc", "ann", "bob")), "nobody removed them"
+
+
+async def test_what_a_region_lost_is_not_removed_elsewhere_by_late_word_of_a_change(net: Net) -> None:
+    """The event was on its way when the backup was restored."""
+    await net.family()
+    before = net.names("users")
+    await net.rig.api("updateUser", id="bob", email="new@example.org")
+    net.lose("User", "bob")
+    await net.rig.hear()
+    await net.rest()
+    assert net.record("bob").life.present
+    assert net.names("users") == before
+    assert net.far == []
+
+
+async def test_what_is_new_in_an_account_that_was_renamed_without_an_event_has_it_read(net: Net) -> None:
+    await net.family()
+    net.world.rename_account(net.live("Account", "acc"), "edited")
+    await net.rig.give(*net.merge(user(FAR, "new")))
+    await net.rest()
+    assert net.record("acc").fields["name"].text == "edited"
+    assert "new" in net.names("users")
 
 
 async def test_a_change_to_what_went_with_its_account_does_not_bring_it_back(net: Net) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.merge import Outcome
+from pipeline.core.records import Observation
 from pipeline.outbox.schema import conflict
 from tests.unit.agents.regions import NOW, Log, account, domain, gone, user
 from tests.unit.outbox.builders import rows
@@ -141,3 +142,39 @@ def test_the_ones_below_what_went_before_anybody_read_it_are_read(log: Log) -> N
     log.say(user("r1", "usr"))
     hints = log.hinted(log.seen(gone("r1", Kind.ACCOUNT, "acc")))
     assert hints == {topics.events("r1"): {(Kind.USER, "usr")}}
+
+
+def lost(region: str, kind: Kind, uuid: str) -> Observation:
+    return replace(gone(region, kind, uuid), lost=True)
+
+
+def test_what_was_lost_with_an_account_that_nobody_was_told_of_is_gone(log: Log, engine: Engine) -> None:
+    """A backup was restored from before both were made, and only the user was read in between: it would wait
+    for its account for ever, everywhere."""
+    log.say(user("r1", "usr", parent="never told"))
+    sent = log.say(lost("r1", Kind.USER, "usr"))
+    assert not log.record("usr").life.present
+    assert {(one.region, one.fields) for one in sent} == {("r1", None), ("r2", None), ("r3", None)} - {
+        ("r1", None)
+    }
+    assert [one["kept"] for one in rows(engine, conflict)] == ["removed"]
+
+
+def test_what_another_region_holds_is_not_gone_though_its_account_is_not_told_of_yet(log: Log) -> None:
+    """It was moved there, and word of the account is on its way."""
+    log.applied(*log.say(account("r1", "acc"), user("r1", "usr")))
+    log.say(user("r1", "usr", parent="not yet told"))
+    log.say(lost("r2", Kind.USER, "usr"))
+    assert log.record("usr").life.present
+
+
+def test_what_was_lost_in_an_account_that_is_known_is_made_again(log: Log) -> None:
+    log.say(account("r1", "acc"), user("r1", "usr"))
+    log.say(lost("r1", Kind.USER, "usr"))
+    assert log.record("usr").life.present
+
+
+def test_an_account_that_was_lost_before_anybody_read_it_took_nothing_along(log: Log) -> None:
+    """Nobody removed it, so an absent user below it is no removal either."""
+    log.say(user("r1", "usr"))
+    assert log.hinted(log.seen(lost("r1", Kind.ACCOUNT, "acc"))) == {}

@@ -169,3 +169,13 @@ def test_word_of_a_uuid_that_was_replaced_there_removes_nothing(log: Log, engine
     assert log.record("d").region("r2").confirmed is not None
     log.say(gone("r2", Kind.DOMAIN, "d-2"))
     assert not log.record("d").life.present
+
+
+def test_word_that_a_new_region_lacks_it_does_not_undo_its_link_in_the_same_batch(log: Log) -> None:
+    """A scan of a region that joins asks for both: for what is there under another UUID, and for ours."""
+    log.say(domain("r1", "ours", "Sales"))
+    theirs = log.seen(domain("r2", "theirs", "sales"))
+    ours = log.seen(replace(gone("r2", Kind.DOMAIN, "ours"), lost=True))
+    log.merge([theirs, ours])
+    assert (log.record("ours").region("r2").confirmed or {})["name"] == "sales"
+    assert log.store.locals([("ours", "r2")]) == {("ours", "r2"): "theirs"}
