@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NoReturn, cast
 
 import faust
@@ -20,12 +21,15 @@ from faust.types import StreamT
 
 from pipeline.agents.acknowledge import Partition
 from pipeline.agents.apply import Rules
+from pipeline.agents.beside import beside
 from pipeline.agents.desk import Desk
 from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken, taken
 from pipeline.agents.merge import Merger
+from pipeline.agents.pruning import prune_periodically
 from pipeline.agents.publish import Publisher
+from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
@@ -34,8 +38,10 @@ from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
 from pipeline.metrics.health import Assigned, Health
 from pipeline.metrics.instruments import Instruments
+from pipeline.outbox.decisions import DecisionStore
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
+from pipeline.outbox.pulses import PulseStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.scans import ScanStore
 from pipeline.reach import client_settings
@@ -90,7 +96,9 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
 
     async def work() -> None:
         try:
-            await hub.run(settings.hub.batch)
+            pruning = prune_periodically(DecisionStore(wiring.engine), wiring.clock)
+            async with beside(pruning, "deleting old decisions"):
+                await hub.run(settings.hub.batch)
         finally:
             publisher.close()
 
@@ -102,7 +110,9 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     """Consumes one region's events and desired states; holds that region's key and no other's."""
     app = _app(topics.region_group(region.name), settings, wiring)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
-    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=_calls(region, wiring))
+    answers = Reached(wiring.clock)
+    told = _calls(region, wiring, answers)
+    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=told)
     resources = Resources(client)
     worker = _worker(region, resources, publisher, wiring)
     _watch_partitions(app, region.name, wiring)
@@ -121,22 +131,33 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
 
     async def work() -> None:
         try:
-            await worker.guard.patiently(f"region {region.name}", resources.start)
-            reached.set()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(worker.run())
-                if region.bus.source == "amqp":  # an event log as the source has no gaps
-                    group.create_task(
-                        fill_gaps(settings, region, Filling(resources, publisher, began, wiring))
-                    )
-                if region.full_scan_interval:
-                    group.create_task(_scan(resources, publisher, region, wiring))
+            beating = Heart(region.name, answers, worker.lanes, worker.guard)
+            async with (
+                beside(beating.beat(PulseStore(wiring.engine), wiring.clock), "heartbeat"),
+                beside(answers.listen(partial(client.call, SIGN_OF_LIFE, {})), "signs of life"),
+            ):
+                await worker.guard.patiently(f"region {region.name}", resources.start)
+                reached.set()
+                filling = Filling(resources, publisher, began, wiring)
+                await _work(worker, filling, settings, region, wiring)
         finally:
             await client.aclose()
             publisher.close()
 
     _run(app, work)
     return app
+
+
+async def _work(
+    worker: RegionWorker, filling: Filling, settings: Settings, region: Region, wiring: Wiring
+) -> None:
+    """The worker, and the nets below its stream, until one of them fails."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        if region.bus.source == "amqp":  # an event log as the source has no gaps
+            group.create_task(fill_gaps(settings, region, filling))
+        if region.full_scan_interval:
+            group.create_task(_scan(filling.resources, filling.publisher, region, wiring))
 
 
 def _worker(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> RegionWorker:
@@ -157,11 +178,12 @@ async def _scan(resources: Resources, publisher: Publisher, region: Region, wiri
         await scan_periodically(scanner, store, region.full_scan_interval or 0, wiring.clock)
 
 
-def _calls(region: Region, wiring: Wiring) -> Callable[[CallRecord], None]:
+def _calls(region: Region, wiring: Wiring, reached: Reached) -> Callable[[CallRecord], None]:
     counted, told = wiring.instruments.calls_of(region.name), wiring.on_call
 
     def called(call: CallRecord) -> None:
         counted(call)
+        reached.called(call)
         if told is not None:
             told(call)
 

@@ -123,7 +123,7 @@ class Hub:
         self, seen: Sequence[Seen]
     ) -> tuple[list[tuple[int, Message]], list[Message], int]:
         batch = self._merger.batch(seen)
-        rows = self._store.commit(batch.changes, self._clock())
+        rows = self._store.commit(batch.changes, self._clock(), batch.decisions)
         keys = self._store.locals({(desired.uuid, desired.region) for _, desired, _ in rows})
         self.outcomes.update(batch.outcomes)
         self._tell(seen, batch, rows)

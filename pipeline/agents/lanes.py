@@ -11,9 +11,20 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
+
+
+class AnyLanes(Protocol):
+    """What is looked at of a worker's lanes from outside."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def busy(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
 
 
 class Lanes(Generic[Item]):

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pipeline.agents.below import Below
+from pipeline.agents.naming import is_called, is_twin, locals_of
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Outcome, held_below, is_nowhere, merge
+from pipeline.core.merge import Merged, Outcome, held_below, is_nowhere, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -23,6 +24,7 @@ from pipeline.core.records import (
     Stamp,
     Topology,
 )
+from pipeline.outbox.decisions import Decision, decided
 from pipeline.outbox.hub import Change, HubStore, Mapping, NaturalKey
 from pipeline.outbox.statements import name_key
 
@@ -59,6 +61,7 @@ class Batch:
     below: Below = field(default_factory=Below)
     outcomes: list[Outcome] = field(default_factory=list)
     entities: list[str] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
     taken: int = 0
 
 
@@ -83,6 +86,7 @@ class Merger:
             batch.entities.append(observation.uuid)
             batch.taken += 1
         batch.changes = work.changes()
+        batch.decisions = work.decisions
         batch.below = work.below
         return batch
 
@@ -93,7 +97,7 @@ class _Work:
     def __init__(self, store: HubStore, topology: Topology, observations: Sequence[Observation]) -> None:
         self._store = store
         self._topology = topology
-        locals_ = {pair for seen in observations for pair in _locals(seen)}
+        locals_ = {pair for seen in observations for pair in locals_of(seen)}
         self._canonical = store.canonical(locals_)
         # A region that was copied from another one has its UUIDs, whatever the entity is called by here.
         self._canonical |= store.copied(locals_ - self._canonical.keys(), topology.priority)
@@ -109,6 +113,7 @@ class _Work:
         self._asked = {key for seen in observations if (key := self._natural_key(seen)) is not None}
         self._namesakes = store.namesakes(self._asked)
         self.below = Below()
+        self.decisions: list[Decision] = []
 
     def resolve(self, seen: Observation) -> Observation | None:
         """The observation in canonical UUIDs; None when it must be linked to a twin first."""
@@ -136,9 +141,12 @@ class _Work:
         linked = entry.mappings.get(seen.region)
         replaced = self._replaced.get((seen.uuid, seen.region), local)
         if seen.fields is None and (linked.uuid if linked and linked.present else replaced) != local:
-            return Outcome.NOTHING_NEW  # word of a UUID that the entity had here before it got another one
+            # Word of a UUID that the entity had here before it got another one.
+            self.decisions.append(decided(seen, position, Merged(entry.record, Outcome.NOTHING_NEW)))
+            return Outcome.NOTHING_NEW
         was_there = entry.record is not None and entry.record.region(seen.region).confirmed is not None
         merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
+        self.decisions.append(decided(seen, position, merged))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self.below.note(seen, merged.record)
             return merged.outcome
@@ -204,7 +212,7 @@ class _Work:
         stamps = [
             one.life.stamp
             for one in (entry.record for entry in self._entries.values() if entry.touched)
-            if one is not None and not one.life.present and _is_called(one, seen.kind, parent, name)
+            if one is not None and not one.life.present and is_called(one, seen.kind, parent, name)
         ]
         stored = self._store.namesake_removed(seen.kind, parent, name, created)
         stamps += [stored] if stored is not None else []
@@ -230,7 +238,7 @@ class _Work:
             return None
         parent, name = fields["parent"], fields["name"]
         for uuid, entry in self._entries.items():
-            if entry.touched and _is_twin(entry.record, seen, parent, name):
+            if entry.touched and is_twin(entry.record, seen, parent, name):
                 return uuid
         key = (parent, seen.kind, name_key(name))
         if key in self._asked and key not in self._namesakes:
@@ -271,28 +279,3 @@ def _changes(entry: _Entry) -> Iterator[Change]:
     yield Change(entry.record, entry.revision, tuple(entry.desired), tuple(entry.conflicts), first)
     for mapping in seen[1:]:
         yield Change(entry.record, entry.revision, mapping=mapping)
-
-
-def _locals(seen: Observation) -> list[tuple[str, str]]:
-    """The entity, its parent and its founder, whose records a merge looks at."""
-    found = [(seen.region, seen.uuid)]
-    if seen.fields is not None and seen.fields["parent"] != ROOT:
-        found.append((seen.region, seen.fields["parent"]))
-    if seen.founder is not None:
-        found.append((seen.region, seen.founder.uuid))
-    return found
-
-
-def _is_twin(record: Record | None, seen: Observation, parent: str, name: str) -> bool:
-    """The same natural key, without case as CloudStack compares, in a region that has not got it yet."""
-    return (
-        record is not None
-        and record.life.present
-        and _is_called(record, seen.kind, parent, name)
-        and record.region(seen.region).confirmed is None
-    )
-
-
-def _is_called(record: Record, kind: Kind, parent: str, name: str) -> bool:
-    named = record.fields["name"].text.casefold() == name.casefold()
-    return named and record.kind is kind and record.parent == parent

@@ -18,6 +18,7 @@ import typer
 from pipeline.cli.failures import CommandError
 from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config, KindName, OneRegion, State
 from pipeline.cli.output import lasted, moment, print_json, print_table
+from pipeline.cli.person import by
 
 if TYPE_CHECKING:
     from pipeline.outbox.audit import AuditStore, OutboxDetail, OutboxRow
@@ -151,6 +152,9 @@ def retry(
     config: Config = DEFAULT_CONFIG,
     every: Annotated[bool, typer.Option("--all", help="All dead rows of --region.")] = False,
     region: OneRegion = None,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the audit.")
+    ] = "by region-sync outbox retry",
     as_json: AsJson = False,
 ) -> None:
     """Try dead outbox rows again: those named, or all of a region."""
@@ -160,8 +164,16 @@ def retry(
         raise typer.BadParameter("--all needs --region")
     if region is not None and not every:
         raise typer.BadParameter("--region needs --all")
-    with _store(config, region) as store:
-        count = store.retry_region(region, now_ms()) if region else store.retry(numbers or [], now_ms())
+    from pipeline.settings import HUB, load
+
+    settings = load(config, HUB)
+    if region is not None:
+        settings.region(region)
+    with opened(settings) as engine:
+        from pipeline.outbox.acting import ActStore
+
+        acts, who = ActStore(engine), by(reason)
+        count = acts.retry_region(region, who) if region else acts.retry_dead(numbers or [], who)
     if as_json:
         print_json({"retried": count})
     else:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.cli.auditing import now_ms, opened
+from pipeline.cli.auditing import opened
 from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config, OneRegion
 from pipeline.cli.output import moment, print_json, print_table
+from pipeline.cli.person import by
 
 if TYPE_CHECKING:
+    from pipeline.outbox.acting import ActStore
     from pipeline.outbox.holding import Held, HoldStore
 
 _WAITING: Final = ("id", "region", "kind", "name", "entity", "row", "since", "until", "reason")
@@ -59,15 +61,15 @@ def list_holds(
 
 def approve(number: Number, reason: Reason, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Let the region remove it, at once and without asking again."""
-    with _store(config) as store:
-        store.approve(number, reason, now_ms())
+    with _acts(config) as acts:
+        acts.approve(number, by(reason))
     _tell(number, "approved", "it will be removed", as_json)
 
 
 def refuse(number: Number, reason: Reason, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Keep it in the region; what is in quarantine gets back the state that it had."""
-    with _store(config) as store:
-        store.refuse(number, reason, now_ms())
+    with _acts(config) as acts:
+        acts.refuse(number, by(reason))
     _tell(number, "refused", "it stays", as_json)
 
 
@@ -82,6 +84,16 @@ def _store(config: Path, region: str | None = None) -> Iterator[HoldStore]:
         from pipeline.outbox.holding import HoldStore
 
         yield HoldStore(engine)
+
+
+@contextmanager
+def _acts(config: Path) -> Iterator[ActStore]:
+    from pipeline.settings import HUB, load
+
+    with opened(load(config, HUB)) as engine:
+        from pipeline.outbox.acting import ActStore
+
+        yield ActStore(engine)
 
 
 def _tell(number: int, decision: str, outcome: str, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from pipeline.cli.auditing import now_ms, opened
 from pipeline.cli.failures import CommandError
 from pipeline.cli.options import DEFAULT_CONFIG, FAILED, AsJson, Config, ThisRegion
 from pipeline.cli.output import lasted, print_json
+from pipeline.cli.person import by
 
 if TYPE_CHECKING:
     from pipeline.outbox.engine import Engine
@@ -103,7 +104,7 @@ async def carried_out(settings: Settings, region: Region, engine: Engine, row: P
             with room(where, settings.kafka_options, region.name, forgets=settings.embedded) as has_room:
                 asking = Asking(publisher, region.name, now_ms, has_room)
                 with _bar(region.name) as told:
-                    return await Carrier(means, asking).run(row, told)
+                    return await Carrier(means, asking).run(row, by(row.hash), told)
     finally:
         publisher.close(1.0)
 

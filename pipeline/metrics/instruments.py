@@ -7,7 +7,7 @@ Prometheus's own terms, and its text. One for a process, built where the process
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +21,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from pipeline.agents.guard import Guard
+from pipeline.agents.lanes import AnyLanes
 from pipeline.agents.report import Report
 from pipeline.cloudstack.client import CallRecord
 from pipeline.metrics import catalogue
@@ -29,17 +30,6 @@ from pipeline.metrics.catalogue import Metric
 UNAUTHORISED: Final = 401
 THROTTLED: Final = 429
 OK: Final = 200
-
-
-class AnyLanes(Protocol):
-    """What is looked at of a worker's lanes."""
-
-    @property
-    def count(self) -> int: ...
-    @property
-    def busy(self) -> int: ...
-    @property
-    def waiting(self) -> int: ...
 
 
 class Instruments(Report):

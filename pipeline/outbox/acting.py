@@ -1,43 +1,37 @@
-"""What a person does from the pages: each act and its line in the audit are one transaction.
+"""What a person does: each act and its line in the audit are one transaction.
 
 In: ids, who asks and why. Out: changed rows, or `PermanentError` in a sentence for that person. Called by the
-views' actions, in threads.
+views' actions, in threads, and by the command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, select, update
 
 from pipeline import wire
 from pipeline.core.errors import PermanentError
 from pipeline.core.overrule import overrule
 from pipeline.core.records import Conflict, Stamp, Topology
 from pipeline.outbox import futile, holding
-from pipeline.outbox.acts import WHO_MAX, audit
+from pipeline.outbox.acts import audit
 from pipeline.outbox.audit import try_again
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
 from pipeline.outbox.hub import Change, commit
 from pipeline.outbox.mappings import wake
+from pipeline.outbox.noting import By, note, note_all
 from pipeline.outbox.schema import MESSAGE_MAX, conflict, dead_letter, entity, outbox
 from pipeline.outbox.statements import chunks, cut
+
+__all__ = ["Act", "ActStore", "By", "conflict_of"]
 
 DISCARDED: Final = "discarded"
 TRIES: Final = 5
 """How often an act is begun anew because the hub wrote the same record just then."""
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """Who acts, why, and when (ms)."""
-
-    who: str
-    reason: str
-    now: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,17 @@ class ActStore:
         with writing(self._engine) as connection:
             row = _dead_row(connection, id_)
             try_again(connection, outbox.c.id == id_, by.now)
-            _note(connection, by, "retry", ("outbox", id_), row)
+            note(connection, by, "retry", ("outbox", id_), row)
+
+    def retry_dead(self, ids: Sequence[int], by: By) -> int:
+        """Those of these rows that have failed are tried again. Returns how many."""
+        with writing(self._engine) as connection:
+            return sum(_retry(connection, outbox.c.id.in_(chunk), by) for chunk in chunks(ids))
+
+    def retry_region(self, name: str, by: By) -> int:
+        """All rows of a region that have failed are tried again. Returns how many."""
+        with writing(self._engine) as connection:
+            return _retry(connection, outbox.c.region == name, by)
 
     def discard(self, id_: int, by: By) -> None:
         """A failed row counts as failed no more, and is not tried again: the region stays as it is until the
@@ -86,19 +90,19 @@ class ActStore:
             )
             futile.forget(connection, [id_])
             wake(connection, [(row["entity"], row["region"])], by.now)
-            _note(connection, by, "discard", ("outbox", id_), row)
+            note(connection, by, "discard", ("outbox", id_), row)
 
     def approve(self, id_: int, by: By) -> None:
         """A held removal is carried out."""
         with writing(self._engine) as connection:
             row = holding.approve(connection, id_, by.reason, by.now)
-            _note(connection, by, "approve", ("hold", id_), row)
+            note(connection, by, "approve", ("hold", id_), row)
 
     def refuse(self, id_: int, by: By) -> None:
         """A held removal is not carried out."""
         with writing(self._engine) as connection:
             row = holding.refuse(connection, id_, by.reason, by.now)
-            _note(connection, by, "refuse", ("hold", id_), row)
+            note(connection, by, "refuse", ("hold", id_), row)
 
     def overrule(self, id_: int, by: By, topology: Topology) -> None:
         """The loser of a conflict wins; the regions' workers are told at once by their timers."""
@@ -118,7 +122,7 @@ class ActStore:
             region = connection.execute(query).scalar_one_or_none()
             if region is None:
                 raise PermanentError(f"there is no dead letter {id_}")
-            _note(connection, by, "requeue", ("dead_letter", id_), {"region": region or None})
+            note(connection, by, "requeue", ("dead_letter", id_), {"region": region or None})
 
     def acts(self, subject: str, ids: list[int]) -> dict[int, list[Act]]:
         """What was done to these, the oldest first."""
@@ -158,7 +162,16 @@ def _overrule(connection: Connection, id_: int, by: By, topology: Topology) -> N
     rows = commit(connection, [Change(merged.record, held.revision, merged.desired)], by.now)
     for chunk in chunks([row for row, _, _ in rows]):  # nobody publishes them here: their timers do
         connection.execute(update(outbox).where(outbox.c.id.in_(chunk)).values(due_time=by.now))
-    _note(connection, by, "overrule", ("conflict", id_), {**line, "region": line["lost_region"]})
+    note(connection, by, "overrule", ("conflict", id_), {**line, "region": line["lost_region"]})
+
+
+def _retry(connection: Connection, which: ColumnElement[bool], by: By) -> int:
+    ids = try_again(connection, which, by.now)
+    for chunk in chunks(ids):
+        query = select(outbox.c.id, outbox.c.entity, outbox.c.region).where(outbox.c.id.in_(chunk))
+        rows = connection.execute(query.order_by(outbox.c.id)).mappings().all()
+        note_all(connection, by, "retry", "outbox", rows)
+    return len(ids)
 
 
 def _dead_row(connection: Connection, id_: int) -> Mapping[Any, Any]:
@@ -169,19 +182,3 @@ def _dead_row(connection: Connection, id_: int) -> Mapping[Any, Any]:
     if row["state"] != "dead":
         raise PermanentError(f"row {id_} has not failed: it is {row['state']}")
     return row
-
-
-def _note(
-    connection: Connection, by: By, action: str, subject: tuple[str, int], row: Mapping[Any, Any]
-) -> None:
-    values = {
-        "time": by.now,
-        "who": cut(by.who, WHO_MAX),
-        "action": action,
-        "subject": subject[0],
-        "subject_id": subject[1],
-        "entity": row.get("entity"),
-        "region": row.get("region"),
-        "reason": cut(by.reason, MESSAGE_MAX),
-    }
-    connection.execute(insert(audit).values(values))

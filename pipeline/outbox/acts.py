@@ -1,6 +1,6 @@
 """The table of what people did: who, when, to what, and why. A part of `schema`, where all tables are found.
 
-Written by `acting` in the transaction of the act itself, so that there is never one without the other.
+Written by `noting` in the transaction of the act itself, so that there is never one without the other.
 """
 
 from __future__ import annotations

@@ -158,14 +158,6 @@ class AuditStore:
         columns: dict[str, Any] = dict(row)
         return OutboxDetail(body=columns.pop("body"), row=OutboxRow(**columns), attempts=made)
 
-    def retry(self, ids: Sequence[int], now: int) -> int:
-        """Dead rows with these ids are pending again, and due. Returns how many were dead."""
-        return sum(self._retry(outbox.c.id.in_(chunk), now) for chunk in chunks(ids))
-
-    def retry_region(self, name: str, now: int) -> int:
-        """All dead rows of a region are pending again, and due. Returns how many."""
-        return self._retry(outbox.c.region == name, now)
-
     def retry_entities(self, name: str, entities: Sequence[str], now: int) -> int:
         """The dead rows of these entities in a region are pending again, and due. Returns how many."""
         return sum(

@@ -1,7 +1,7 @@
 """What a person sees and decides of the removals that are held or in quarantine.
 
 In: ids of the ledger of holds, decisions with their reasons. Out: small frozen values; rows that apply takes
-up again, or dead ones. Called by the command line; every method is one transaction.
+up again, or dead ones. Called by the command line and the views, and by `acting` in its transactions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, RowMapping, and_, case, literal, or_,
 
 from pipeline.core.errors import PermanentError
 from pipeline.core.removal import APPROVED, REFUSED
-from pipeline.outbox.engine import reading, writing
+from pipeline.outbox.engine import reading
 from pipeline.outbox.mappings import OPEN, wake
 from pipeline.outbox.schema import MESSAGE_MAX, entity, hold, outbox
 from pipeline.outbox.statements import chunks, cut
@@ -82,21 +82,10 @@ class HoldStore:
         with reading(self._engine) as connection:
             return [Held(**row) for row in connection.execute(query).mappings()]
 
-    def approve(self, id_: int, note: str, now: int) -> None:
-        """It is removed, and nothing is asked again; what is in quarantine is removed at once. Raises
-        `NotHeld`."""
-        with writing(self._engine) as connection:
-            approve(connection, id_, note, now)
-
-    def refuse(self, id_: int, note: str, now: int) -> None:
-        """It stays in the region. What is in quarantine, or was before it was held, is first given back its
-        state by the region's worker. Raises `NotHeld`."""
-        with writing(self._engine) as connection:
-            refuse(connection, id_, note, now)
-
 
 def approve(connection: Connection, id_: int, note: str, now: int) -> RowMapping:
-    """What `HoldStore.approve` does, in a transaction of the caller's; the hold that it was done to."""
+    """It is removed, and nothing is asked again; what is in quarantine is removed at once. The hold that
+    it was done to. Raises `NotHeld`."""
     row = _take(connection, id_)
     _decide(connection, id_, APPROVED, note, now)
     _reopen(connection, row["outbox_id"], now)
@@ -104,7 +93,8 @@ def approve(connection: Connection, id_: int, note: str, now: int) -> RowMapping
 
 
 def refuse(connection: Connection, id_: int, note: str, now: int) -> RowMapping:
-    """What `HoldStore.refuse` does, likewise."""
+    """It stays in the region. What is in quarantine, or was before it was held, is first given back its state
+    by the region's worker. Likewise."""
     row = _take(connection, id_)
     _decide(connection, id_, REFUSED, note, now)
     if row["state_before"] is not None:

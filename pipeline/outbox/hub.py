@@ -19,6 +19,7 @@ from pipeline.core.entities import Kind
 from pipeline.core.records import Conflict, Desired, Record, Stamp
 from pipeline.outbox import adoption, futile
 from pipeline.outbox.columns import UUID_MAX
+from pipeline.outbox.decisions import Decision, write_decisions
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
 from pipeline.outbox.mappings import (
@@ -163,18 +164,21 @@ class HubStore:
         with writing(self._engine) as connection:
             return adoption.adopt(connection, old_parent, new_parent, self._clock())
 
-    def commit(self, changes: Sequence[Change], now: int) -> list[tuple[int, Desired, bytes]]:
-        """Keep a batch of merges, all or none, and return one (outbox id, desired state, message) for each
-        desired state, in their order.
+    def commit(
+        self, changes: Sequence[Change], now: int, decisions: Sequence[Decision] = ()
+    ) -> list[tuple[int, Desired, bytes]]:
+        """Keep a batch of merges and what was decided, all or none, and return one (outbox id, desired
+        state, message) for each desired state, in their order.
 
         The new revision of a record is the one given plus 1; 1 for a new one. Several changes of one record
         are kept in their order as one write. Raises `StaleRecord` when a record or a mapping was written by
         somebody else since it was loaded; nothing is kept then.
         """
-        if not changes:
+        if not changes and not decisions:
             return []
         with writing(self._engine) as connection:
-            return commit(connection, changes, now)
+            write_decisions(connection, decisions, now)
+            return commit(connection, changes, now) if changes else []
 
     def published(self, ids: Sequence[int], now: int) -> None:
         """These rows are on their topics. One that was settled or parked in the meantime stays so."""

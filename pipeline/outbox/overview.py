@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, and_, case, func, select
 from pipeline.outbox.engine import reading
 from pipeline.outbox.gaps import GapRow
 from pipeline.outbox.mappings import OPEN
+from pipeline.outbox.pulses import Pulse, read_pulses
 from pipeline.outbox.schema import conflict, dead_letter, gap, hold, outbox, proof, region, scan
 
 HOUR_MS: Final = 3_600_000
@@ -53,7 +54,8 @@ class LastScan:
 @dataclass(slots=True)
 class Standing:
     """One region. `states`: outbox rows by state. `hour`: state → rows that ended so in each step of
-    `STEP_MS` of the last hour, the oldest first. `last_delivered`: within that hour, in ms."""
+    `STEP_MS` of the last hour, the oldest first. `last_delivered`: within that hour, in ms. `pulses`: its
+    workers', the last heard of first."""
 
     region: str
     active: bool = False
@@ -68,6 +70,7 @@ class Standing:
     scan: LastScan | None = None
     proof: Proven | None = None
     holds: int = 0
+    pulses: list[Pulse] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def overview(engine: Engine, now: int) -> Overview:
     """Raises `TemporaryError`."""
     with reading(engine) as connection:
         found = _regions(connection)
-        for read in (_states, _oldest, _gaps, _scans, _proofs, _holds):
+        for read in (_states, _oldest, _gaps, _scans, _proofs, _holds, _pulses):
             read(connection, found)
         _hour(connection, found, now)
         _held(connection, found, now)
@@ -146,6 +149,12 @@ def _held(connection: Connection, found: Found, now: int) -> None:
     for name, at, number in connection.execute(query.group_by(hold.c.region, step)):
         if name in found:
             found[name].hour[HELD][min(STEPS - 1, int(at))] += number
+
+
+def _pulses(connection: Connection, found: Found) -> None:
+    for one in read_pulses(connection):
+        if one.region in found:
+            found[one.region].pulses.append(one)
 
 
 def _gaps(connection: Connection, found: Found) -> None:

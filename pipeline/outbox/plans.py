@@ -19,6 +19,7 @@ from pipeline.core.entities import Kind
 from pipeline.core.errors import PermanentError
 from pipeline.core.records import Desired
 from pipeline.outbox.engine import reading, writing
+from pipeline.outbox.noting import By, note
 from pipeline.outbox.schema import MESSAGE_MAX, attempt, outbox, plan, plan_step
 from pipeline.outbox.settle import PLANNED
 from pipeline.outbox.statements import chunks, cut
@@ -197,11 +198,14 @@ class PlanStore:
                 found.update((entity, fingerprint) for entity, fingerprint in connection.execute(query))
         return found
 
-    def release(self, number: int, steps: Sequence[StepRow]) -> None:
-        """These may be carried out, whatever the region's mode; what was held or refused before is due."""
+    def release(self, number: int, steps: Sequence[StepRow], by: By | None = None) -> None:
+        """These may be carried out, whatever the region's mode; what was held or refused before is due. `by`:
+        who said so, written down with the first of them."""
         now = self._clock()
         with writing(self._engine) as connection:
             connection.execute(update(plan).where(plan.c.id == number).values(released_time=now))
+            if by is not None:
+                note(connection, by, "apply", ("plan", number), {"region": self.region})
             for chunk in chunks([step.id for step in steps]):
                 changed = {"state": StepState.RELEASED.value, "message": None}
                 connection.execute(update(plan_step).where(plan_step.c.id.in_(chunk)).values(changed))

@@ -33,6 +33,7 @@ from pipeline.outbox.columns import (
     uuid,
     word,
 )
+from pipeline.outbox.journal_schema import decision, pulse
 from pipeline.outbox.reconcile_schema import gap, lease, plan, plan_step, proof, scan, scan_page
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "audit",
     "conflict",
     "dead_letter",
+    "decision",
     "entity",
     "futile",
     "gap",
@@ -54,6 +56,7 @@ __all__ = [
     "plan",
     "plan_step",
     "proof",
+    "pulse",
     "region",
     "removal",
     "rmap",

@@ -17,26 +17,16 @@ from pipeline.core.records import Record
 from pipeline.outbox.acting import Act
 from pipeline.outbox.acts import audit
 from pipeline.outbox.audit import OutboxRow
+from pipeline.outbox.decisions import read_decisions
 from pipeline.outbox.engine import reading
+from pipeline.outbox.moments import Moment, decisions_told
 from pipeline.outbox.schema import attempt, conflict, entity, hold, outbox, rmap
 from pipeline.outbox.statements import chunks
 
 ROWS_SHOWN: Final = 200
-"""Of the newest outbox rows of an entity, and of conflicts and acts; older ones are in the outbox's list."""
+"""Of the newest outbox rows of an entity, and of decisions, conflicts and acts; older rows are in the list of
+the outbox."""
 CALLS_SHOWN: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Something that happened. `what`: one of a few words; `text`: the rest of the sentence. `ms`: how long a
-    call took."""
-
-    time: int
-    what: str
-    text: str
-    region: str | None = None
-    outbox_id: int | None = None
-    ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +76,12 @@ def history(engine: Engine, uuid: str) -> History | None:
             return None
         record = wire.record(held["body"])
         rows = _rows(connection, uuid)
-        moments = [
+        moments = [  # in the order in which one leads to the other, which tells what has one time apart
             *_given(record),
-            *_rows_told(rows),
-            *_calls(connection, [row.id for row in rows]),
+            *decisions_told(read_decisions(connection, uuid, ROWS_SHOWN), rows),
             *_conflicts(connection, uuid),
+            *_calls(connection, [row.id for row in rows]),
+            *_rows_told(rows[::-1]),
             *_holds(connection, uuid),
             *_acts(connection, uuid),
         ]
@@ -98,8 +89,9 @@ def history(engine: Engine, uuid: str) -> History | None:
     newest: dict[str, OutboxRow] = {}
     for row in rows:  # the newest first
         newest.setdefault(row.region, row)
-    moments.sort(key=lambda one: one.time, reverse=True)
-    return History(record, held["created"], held["modified"], held["marked"], theres, newest, tuple(moments))
+    moments.sort(key=lambda one: one.time)
+    told = tuple(reversed(moments))
+    return History(record, held["created"], held["modified"], held["marked"], theres, newest, told)
 
 
 def _columns(of: type[Any], table: Table) -> list[Any]:
@@ -137,9 +129,12 @@ def _given(record: Record) -> Iterator[Moment]:
 def _rows_told(rows: list[OutboxRow]) -> Iterator[Moment]:
     for row in rows:
         sent = f"version {row.version} is to be applied"
-        yield Moment(row.created_time, "merged", sent, row.region, row.id)
+        yield Moment(row.created_time, "sent", sent, row.region, row.id)
         if row.published_time is not None:
             yield Moment(row.published_time, "published", f"to {row.routing_key}", row.region, row.id)
+        if row.waits_for is not None:
+            text = f"version {row.version} waits for {row.waits_for}, which it needs there"
+            yield Moment(row.published_time or row.created_time, "parked", text, row.region, row.id)
         if row.processed_time is not None:
             told = f"version {row.version}: {row.result or row.state}"
             text = f"{told}: {row.message}" if row.message else told

@@ -21,6 +21,7 @@ from pipeline.core.events import ABSENT, SCAN
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.directory import REFUSED, Directory
 from pipeline.outbox.hub import HubStore
+from pipeline.outbox.noting import By
 from pipeline.outbox.plans import PlanRow, PlanStore, StepRow, StepState
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.planning import Means, Planner
@@ -68,9 +69,14 @@ class Carrier:
         self._hub = HubStore(means.engine, means.clock)
         self._revisions: dict[str, int] = {}
         self._spared: set[str] = set()
+        self._by: By | None = None
 
-    async def run(self, planned: PlanRow, told: Callable[[Advance], None] = untold) -> Carried:
-        """To its end, or until nothing has moved for long. Raises the errors of errors.py."""
+    async def run(
+        self, planned: PlanRow, by: By | None = None, told: Callable[[Advance], None] = untold
+    ) -> Carried:
+        """To its end, or until nothing has moved for long; `by` whom goes into the audit. Raises the errors
+        of errors.py."""
+        self._by = by
         if planned.region != self._means.region:
             raise PermanentError(f"the plan {planned.hash} is {planned.region}'s")
         fresh = await Planner(self._means).make()
@@ -109,7 +115,8 @@ class Carrier:
         entities = [step.entity for step in chosen]
         stored = await asyncio.to_thread(self._hub.load, entities)
         self._revisions |= {uuid: stored[uuid].revision if uuid in stored else 0 for uuid in entities}
-        await asyncio.to_thread(self._plans.release, planned.id, chosen)
+        await asyncio.to_thread(self._plans.release, planned.id, chosen, self._by)
+        self._by = None  # said once
         audit = AuditStore(self._means.engine)
         await asyncio.to_thread(audit.retry_entities, self._means.region, entities, self._means.clock())
         await self._ask(chosen)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.outbox.acting import ActStore
 from pipeline.outbox.planned import newest_plans, one_plan, steps_after
 from pipeline.outbox.plans import PlanRow
 from pipeline.views import params as read
@@ -49,6 +50,7 @@ def plan(sources: Sources, params: Params) -> dict[str, Any]:
             if step.told["drift"] != "matched"
         ],
         "more": more,
+        "acts": [asdict(act) for act in ActStore(sources.engine).acts("plan", [number]).get(number, [])],
     }
 
 

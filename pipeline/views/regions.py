@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from pipeline.outbox.gaps import GapRow
 from pipeline.outbox.overview import Standing, overview
 from pipeline.views.sources import Params, Sources
+from pipeline.views.workers import Workers, workers
 
 LATE_MS: Final = 60_000
 """What is under way for so long is late."""
@@ -35,7 +36,9 @@ def regions(sources: Sources, _params: Params) -> dict[str, Any]:
 
 
 def _card(one: Standing, lag: int | None, now: int) -> dict[str, Any]:
-    card = asdict(one)
+    card = asdict(replace(one, pulses=[]))
+    del card["pulses"]
+    at_work = workers(one.pulses, now)
     gap = one.gap or GapRow(one.region)
     oldest = None if one.oldest_open is None else max(0, now - one.oldest_open)
     return {
@@ -43,8 +46,15 @@ def _card(one: Standing, lag: int | None, now: int) -> dict[str, Any]:
         "gap": asdict(gap),
         "lag": lag,
         "oldest_open_ms": oldest,
-        "troubles": list(_troubles(one, gap, oldest)),
+        "workers": asdict(at_work),
+        "troubles": [*_of_workers(at_work), *_troubles(one, gap, oldest)],
     }
+
+
+def _of_workers(found: Workers) -> list[str]:
+    if not found.count:
+        return ["no worker of this region was heard of lately: nothing is applied or read there"]
+    return ["it does not answer: what is for it waits"] if found.reachable is False else []
 
 
 def _troubles(one: Standing, gap: GapRow, oldest: int | None) -> list[str]:

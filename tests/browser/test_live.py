@@ -49,6 +49,13 @@ async def test_what_a_person_clicks_happens(browser: Browser, tmp_path: Path) ->
             told = await by(lambda: browser.text)
             assert "r2 It is here, as it should be." in told
             assert "called createAccount: HTTP 200" in told
+            assert "hint ACCOUNT.CREATE had it read" in told
+            assert "merged nobody knew it; version 1 goes to r2 (region-sync.observations, partition" in told
+            assert "read back version 1 as applied: it says nothing new" in told
+            await by(lambda: browser.open(f"{site}/?refresh=on"))
+            await until(lambda: "Reachable yes since" in browser.part("#region-r2"), "its worker", LIMIT_S)
+            assert "busy" in await by(lambda: browser.part("#region-r2"))
+            await by(lambda: browser.open(f"{site}/entity/{account}"))
             await by(lambda: browser.click("css selector", ".timeline li a"))
             assert (await by(lambda: browser.title)).startswith("Outbox row")
 

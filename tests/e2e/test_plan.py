@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
-from pipeline.outbox.engine import migrate, open_database
+from pipeline.cli.person import login_name
+from pipeline.outbox.engine import migrate, open_database, reading
+from pipeline.outbox.schema import audit
 from pipeline.sandbox.launch import simulated_regions
 from tests.e2e.harness import SYNC, Processes, people, region_sync, rows, tree, until
 
@@ -55,6 +58,9 @@ async def test_just_the_plan_is_carried_out(tmp_path: Path) -> None:
             code, carried = await region_sync(tmp_path, "apply", "--plan", planned["hash"][:8])
             assert (code, carried["done"], carried["left_out"], carried["failed"]) == (0, 1, [], [])
             assert regions[2].dump() == regions[0].dump()
+            with reading(engine) as connection:
+                noted = connection.execute(select(audit.c.who, audit.c.action, audit.c.reason)).all()
+            assert noted[-1] == (login_name(os.getuid()), "apply", planned["hash"]) and len(noted) == 2
             code, planned = await region_sync(tmp_path, "plan", "--region", "r3")
             assert (code, planned["equal"], planned["steps"]) == (0, True, [])
         except AssertionError as error:

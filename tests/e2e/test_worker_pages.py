@@ -42,6 +42,18 @@ async def page(http: aiohttp.ClientSession, address: str) -> str:
             await asyncio.sleep(0.2)
 
 
+async def standing(http: aiohttp.ClientSession, port: int, wanted: dict[str, bool | None]) -> None:
+    """Which regions their workers reach; None: nobody knows, for there is no worker."""
+    limit = time.monotonic() + LIMIT_S
+    found: dict[str, bool | None] = {}
+    while found != wanted:
+        assert time.monotonic() < limit, found
+        await asyncio.sleep(0.2)
+        async with http.get(f"http://127.0.0.1:{port}/api/v1/regions") as answer:
+            cards = (await answer.json())["regions"]
+        found = {one["region"]: one["workers"]["reachable"] for one in cards if one["region"] in wanted}
+
+
 @pytest.mark.services
 async def test_each_worker_has_pages(tmp_path: Path, kafka_bootstrap: str, database_url: str) -> None:
     first = free_ports(3)
@@ -55,8 +67,12 @@ async def test_each_worker_has_pages(tmp_path: Path, kafka_bootstrap: str, datab
             for step in (1, 2):
                 text = await page(http, f"http://127.0.0.1:{first + step}/")
                 assert re.findall(r'id="region-(\w+)"', text) == list(names)
+            await standing(http, first + 1, dict.fromkeys(names, True))
+            await regions[0].stop()
+            processes.kill(names[1])
+            await standing(http, first + 1, {names[0]: False, names[1]: None})
         except AssertionError as error:
             raise AssertionError(f"{error}\n{processes.logs()}") from error
         finally:
             codes = processes.stop()
-    assert set(codes.values()) == {0}
+    assert codes[names[0]] == 0

@@ -10,6 +10,7 @@ from pipeline.core.effect import TRIES_WITHOUT_EFFECT
 from pipeline.core.entities import Kind
 from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
+from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.schema import entity, futile
 from tests.component.agents.rig import FAR, HERE, Rig
@@ -146,7 +147,7 @@ async def test_three_times_without_effect_it_stops_and_both_values_are_shown(rig
 
 async def test_it_starts_again_by_hand(rig: Rig) -> None:
     wanted = await powerless(rig)
-    AuditStore(rig.engine).retry([rig.outbox(wanted)["id"]], rig.clock())
+    ActStore(rig.engine).retry_dead([rig.outbox(wanted)["id"]], By("ann", "x", rig.clock()))
     assert rows(rig.engine, futile) == []
     await rig.send_due()
     assert rig.outbox(wanted)["state"] == "delivered"

@@ -10,7 +10,7 @@ from pipeline.agents.apply import Rules
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, Kind
 from pipeline.core.records import Desired
 from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
-from pipeline.outbox.audit import AuditStore
+from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.holding import HoldStore, NotHeld
 from pipeline.outbox.schema import entity, hold, outbox
 from tests.component.agents.rig import FAR, HERE, Killed, Rig
@@ -58,7 +58,7 @@ async def test_an_account_with_machines_is_held_over_restarts_until_it_is_approv
     assert (state(rig, removal)[0], rig.writes()) == ("held", {}), "only a person lets it go"
 
     rig.region.give("acc", vms=400)
-    HoldStore(rig.engine).approve(held(rig).id, "the customer left", rig.clock())
+    ActStore(rig.engine).approve(held(rig).id, By("ann", "the customer left", rig.clock()))
     await rig.restart()
     await rig.send_due()
     assert rig.writes() == REMOVED
@@ -84,7 +84,7 @@ async def test_what_is_refused_stays_with_all_that_goes_after_it_and_says_why(ri
         "pending",
         "pending",
     ]
-    HoldStore(rig.engine).refuse(held(rig).id, "a mistake", rig.clock())
+    ActStore(rig.engine).refuse(held(rig).id, By("ann", "a mistake", rig.clock()))
     await rig.restart()
     await rig.send_due()
     await rig.send_due()
@@ -94,10 +94,10 @@ async def test_what_is_refused_stays_with_all_that_goes_after_it_and_says_why(ri
     assert row(rig.engine, entity, uuid="acc")["marked"] == f"{HERE}: its removal was refused: a mistake"
     assert (rig.writes(), present(rig)) == ({}, {"ROOT/dom|acc"})
     with pytest.raises(NotHeld, match="decided already: refused"):
-        HoldStore(rig.engine).approve(1, "too late", rig.clock())
+        ActStore(rig.engine).approve(1, By("ann", "too late", rig.clock()))
 
     (dead,) = [one["id"] for one in rows(rig.engine, outbox) if one["id"] == rig.outbox(removal)["id"]]
-    AuditStore(rig.engine).retry([dead], rig.clock())
+    ActStore(rig.engine).retry_dead([dead], By("ann", "x", rig.clock()))
     await rig.send_due()
     assert (state(rig, removal)[0], held(rig).note) == ("held", "refused before: a mistake")
 
@@ -141,7 +141,7 @@ async def test_removals_beyond_the_hour_s_limit_are_held_and_those_after_the_hou
     assert [rig.outbox(one)["state"] for one in removals[:5]] == ["delivered"] * 3 + ["held"] * 2
     limit = "3 entities were removed within the hour, and the region's limit is 3"
     assert state(rig, removals[3]) == ("held", limit)
-    HoldStore(rig.engine).approve(HoldStore(rig.engine).holds()[0].id, "as planned", rig.clock())
+    ActStore(rig.engine).approve(HoldStore(rig.engine).holds()[0].id, By("ann", "as planned", rig.clock()))
     await rig.send_due()
     rig.clock.now += HOUR_MS
     await rig.give(*removals[5:])
@@ -206,7 +206,7 @@ async def test_a_quarantine_is_undone_by_one_command(kind: Kind, before: str, ri
     rig.clock.now += 1  # later than all that was seen: nothing is parked for a moment only
     await rig.give(removal, *with_it)
     assert await rig.state(kind, made.uuid) == DISABLED
-    HoldStore(rig.engine).refuse(held(rig).id, "still needed", rig.clock())
+    ActStore(rig.engine).refuse(held(rig).id, By("ann", "still needed", rig.clock()))
     await rig.restart(QUARANTINE)
     await rig.send_due()
     assert await rig.state(kind, made.uuid) == before
@@ -225,7 +225,7 @@ async def test_what_is_in_quarantine_can_be_removed_at_once(rig: Rig) -> None:
     removal, _ = await end_of_account(rig)
     await rig.restart(QUARANTINE)
     await rig.give(removal)
-    HoldStore(rig.engine).approve(held(rig).id, "sure", rig.clock())
+    ActStore(rig.engine).approve(held(rig).id, By("ann", "sure", rig.clock()))
     await rig.send_due()
     assert (state(rig, removal)[0], present(rig)) == ("delivered", set())
 
@@ -238,7 +238,7 @@ async def test_what_got_machines_in_quarantine_is_held_at_its_end_and_can_be_giv
     rig.clock.now = held(rig).until
     await rig.send_due()
     assert state(rig, removal) == ("held", "it would take along 1 VM")
-    HoldStore(rig.engine).refuse(held(rig).id, "in use", rig.clock())
+    ActStore(rig.engine).refuse(held(rig).id, By("ann", "in use", rig.clock()))
     await rig.send_due()
     assert await rig.state(Kind.ACCOUNT, "acc") == ENABLED
     assert state(rig, removal)[0] == "dead"
@@ -266,7 +266,7 @@ async def test_a_worker_that_dies_after_disabling_knows_what_it_was_before(
     await rig.give(removal)
     assert state(rig, removal) == ("pending", "in quarantine")
     assert row(rig.engine, hold)["state_before"] == ENABLED
-    HoldStore(rig.engine).refuse(held(rig).id, "no", rig.clock())
+    ActStore(rig.engine).refuse(held(rig).id, By("ann", "no", rig.clock()))
     await rig.send_due()
     assert await rig.state(Kind.ACCOUNT, "acc") == ENABLED
 

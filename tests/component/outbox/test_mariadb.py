@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.outbox.acting_contract import ActingContract
 from tests.unit.outbox.audit_contract import AuditContract
+from tests.unit.outbox.decisions_contract import DecisionsContract
 from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
 from tests.unit.outbox.hub_contract import HubContract
@@ -13,6 +14,7 @@ from tests.unit.outbox.looking_contract import LookingContract
 from tests.unit.outbox.measures_contract import MeasuresContract
 from tests.unit.outbox.plan_contract import PlanContract
 from tests.unit.outbox.proof_contract import ProofContract
+from tests.unit.outbox.pulses_contract import PulsesContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.roles_contract import RolesContract
 from tests.unit.outbox.scan_contract import ScanContract
@@ -74,4 +76,12 @@ class TestPlan(PlanContract):
 
 
 class TestRoles(RolesContract):
+    pass
+
+
+class TestDecisions(DecisionsContract):
+    pass
+
+
+class TestPulses(PulsesContract):
     pass

@@ -14,6 +14,7 @@ from pipeline.core.errors import PermanentError
 from pipeline.core.mode import Mode
 from pipeline.core.records import Observation, Topology
 from pipeline.core.removal import Limits, Policy
+from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.plans import PlanRow, PlanStore, StepState, find_plan
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.carrying import CHANGED, PARENT_LEFT_OUT, Carried, Carrier
@@ -39,7 +40,8 @@ async def plan(net: Net) -> PlanRow:
 async def carry_out(net: Net, row: PlanRow) -> Carried:
     """While the worker and the hub do their work."""
     asking = Asking(cast(Publisher, net.rig.kafka), HERE, net.rig.clock)
-    carrying = asyncio.create_task(Carrier(means(net), asking, STALLED_S).run(row))
+    ann = By("ann", row.hash, net.rig.clock())
+    carrying = asyncio.create_task(Carrier(means(net), asking, STALLED_S).run(row, ann))
     async with asyncio.timeout(LIMIT_S):
         while not carrying.done():
             await net.rest()
@@ -149,7 +151,10 @@ async def test_what_the_region_lost_is_not_taken_for_done_before_it_is(net: Net)
     asking = Asking(cast(Publisher, net.rig.kafka), HERE, net.rig.clock)
     alone = await Carrier(means(net), asking, 0.5).run(row)
     assert (alone.done, alone.waiting) == (0, 1), "no worker was there"
+    assert ActStore(net.rig.engine).acts("plan", [row.id]) == {}, "nobody's"
     carried = await carry_out(net, row)
+    [act] = ActStore(net.rig.engine).acts("plan", [row.id])[row.id]
+    assert (act.who, act.reason, act.region) == ("ann", row.hash, HERE)
     assert (carried.done, carried.waiting) == (1, 0)
     assert "ROOT/dom|acc|bob" in net.rig.region.dump()["users"]
 

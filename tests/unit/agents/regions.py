@@ -35,7 +35,7 @@ class Log:
         batches = []
         while seen:
             batch = self.merger.batch(seen)
-            sent += [desired for _, desired, _ in self.store.commit(batch.changes, NOW)]
+            sent += [desired for _, desired, _ in self.store.commit(batch.changes, NOW, batch.decisions)]
             batches.append(batch)
             seen = seen[batch.taken :]
         return sent, batches

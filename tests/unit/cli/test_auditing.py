@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
+from pipeline.cli.person import login_name
 from pipeline.core.entities import Kind
 from pipeline.outbox.audit import CallRow
 from pipeline.outbox.engine import migrate, open_database, writing
@@ -16,8 +18,9 @@ from pipeline.outbox.gaps import GapStore
 from pipeline.outbox.hub import Change, HubStore
 from pipeline.outbox.lookup import Tables, find, tables
 from pipeline.outbox.region import RegionStore
+from pipeline.outbox.schema import audit
 from tests.unit.cli.conftest import Call
-from tests.unit.outbox.builders import NOW, Clock, at, keep, record, settled
+from tests.unit.outbox.builders import NOW, Clock, at, keep, record, row, settled
 
 DOMAIN = record(Kind.DOMAIN, "d-1", "emea")
 ACCOUNT = record(Kind.ACCOUNT, "a-1", "sales", parent="d-1")
@@ -188,21 +191,29 @@ def test_a_row_that_is_not_there(region_sync: Call, config: str) -> None:
 
 
 @pytest.mark.usefixtures("ids")
-def test_dead_rows_are_tried_again(region_sync: Call, config: str) -> None:
+def test_dead_rows_are_tried_again(region_sync: Call, config: str, engine: Engine) -> None:
     number = dead_id(region_sync, config)
     assert region_sync("outbox", "retry", number, "-c", config).out == "1 dead row will be tried again.\n"
     assert region_sync("outbox", "retry", number, "-c", config).out == "0 dead rows will be tried again.\n"
+    noted = row(engine, audit)
+    assert (noted["who"], noted["action"]) == (login_name(os.getuid()), "retry")
+    assert (noted["subject"], str(noted["subject_id"]), noted["region"]) == ("outbox", number, "tokyo")
+    assert noted["reason"] == "by region-sync outbox retry"
     assert region_sync("outbox", "list", "--state", "dead", "--json", "-c", config).json() == []
 
 
 @pytest.mark.usefixtures("ids")
-def test_all_dead_rows_of_one_region_are_tried_again(region_sync: Call, config: str) -> None:
+def test_all_dead_rows_of_one_region_are_tried_again(region_sync: Call, config: str, engine: Engine) -> None:
     assert region_sync("outbox", "retry", "--all", "--region", "berlin", "--json", "-c", config).json() == {
         "retried": 0
     }
-    assert region_sync("outbox", "retry", "--all", "--region", "tokyo", "--json", "-c", config).json() == {
-        "retried": 1
-    }
+    tokyo = ["--all", "--region", "tokyo", "--reason", "the role is there now"]
+    assert region_sync("outbox", "retry", *tokyo, "--json", "-c", config).json() == {"retried": 1}
+    assert row(engine, audit)["reason"] == "the role is there now"
+
+
+def test_a_user_without_a_name_is_a_number() -> None:
+    assert login_name(2_000_000_123) == "uid 2000000123"
 
 
 def test_what_is_asked_needs_no_region_s_secret(

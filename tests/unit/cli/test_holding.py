@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.cli.person import login_name
 from pipeline.core.entities import Kind
 from pipeline.core.removal import Asked, Limits, Losses, Policy
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.holds import Pending
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
-from pipeline.outbox.schema import hold, outbox
+from pipeline.outbox.schema import audit, hold, outbox
 from tests.unit.cli.conftest import Call
 from tests.unit.outbox.builders import NOW, Clock, keep, record, removed, row, settled
 
@@ -73,6 +75,13 @@ def test_one_is_approved_with_a_reason(
     assert row(engine, hold, id=1)["note"] == "they left"
     (decided,) = region_sync("holds", "--decided", "--json", "-c", config).json()
     assert (decided["id"], decided["decision"], decided["note"]) == (1, "approved", "they left")
+    noted = row(engine, audit)
+    assert (noted["who"], noted["action"], noted["reason"]) == (
+        login_name(os.getuid()),
+        "approve",
+        "they left",
+    )
+    assert (noted["subject"], noted["subject_id"], noted["entity"]) == ("hold", 1, "a-1")
     again = region_sync("holds", "approve", "1", "--reason", "twice", "-c", config)
     assert (again.code, again.err) == (1, "region-sync: hold 1 was decided already: approved\n")
 
@@ -90,6 +99,7 @@ def test_one_is_refused_and_shown_as_refused(
         "refused",
         "its removal was refused: in use",
     )
+    assert row(engine, audit)["action"] == "refuse"
     (stuck,) = region_sync("status", "--json", "-c", config).json()["marked"]
     assert stuck["reason"] == "berlin: its removal was refused: in use"
 

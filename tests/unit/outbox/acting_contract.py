@@ -65,6 +65,24 @@ class ActingContract:
             ("retry", "ann", "the customer asked")
         ]
 
+    def test_each_of_many_rows_that_are_tried_again_has_its_line(
+        self, acts: ActStore, hub: HubStore, region: RegionStore, engine: Engine, dead: int
+    ) -> None:
+        users = [record(Kind.USER, f"v{number}", f"n{number}", "a1") for number in range(400)]
+        ids = keep(hub, *users, sent=("r2",))
+        region.settle([settled(user, "dead", message="no") for user in users[1:]], NOW)
+        assert acts.retry_dead([*ids[:3], dead, 99_999], ANN) == 3
+        assert [(one["subject_id"], one["entity"], one["region"]) for one in rows(engine, audit)] == [
+            (dead, "u1", "r2"),
+            (ids[1], "v1", "r2"),
+            (ids[2], "v2", "r2"),
+        ]
+        assert acts.retry_region("r1", ANN) == 0
+        assert acts.retry_region("r2", ANN) == 397
+        assert acts.retry_region("r2", ANN) == 0
+        assert {one["reason"] for one in rows(engine, audit)} == {ANN.reason}
+        assert sorted(one["subject_id"] for one in rows(engine, audit)) == sorted([dead, *ids[1:]])
+
     def test_a_discarded_row_is_over(
         self, acts: ActStore, region: RegionStore, engine: Engine, dead: int
     ) -> None:

@@ -11,6 +11,7 @@ from pipeline import wire
 from pipeline.core.entities import Kind
 from pipeline.core.records import Conflict, Stamp
 from pipeline.outbox import schema
+from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.audit import AuditStore, Filter, Marked, RegionRow, Totals
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.region import CallRow, RegionStore
@@ -82,7 +83,7 @@ class AuditContract:
         region = RegionStore(engine, "r2", Clock())
         region.settle([settled(DOMAIN, "dead"), settled(USER)], NOW)
 
-        assert audit.retry([one, other, third, 99_999], NOW + 7) == 1
+        assert ActStore(engine).retry_dead([one, other, third, 99_999], By("ann", "x", NOW + 7)) == 1
         after = row(engine, schema.outbox, id=one)
         assert (after["state"], after["due_time"], after["processed_time"]) == ("pending", NOW + 7, None)
         assert [id_ for id_, _, _ in region.due(NOW + 7, 9)] == [one]
@@ -96,7 +97,7 @@ class AuditContract:
         for name in ("r2", "r3"):
             RegionStore(engine, name, Clock()).settle([settled(DOMAIN, "dead"), settled(USER, "dead")], NOW)
 
-        assert audit.retry_region("r2", NOW) == 2
+        assert ActStore(engine).retry_region("r2", By("ann", "x", NOW)) == 2
         assert audit.counts() == {"r2": {"pending": 2}, "r3": {"dead": 2}}
 
     def test_what_is_stuck_is_listed(self, hub: HubStore, audit: AuditStore, engine: Engine) -> None:

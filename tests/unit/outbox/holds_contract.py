@@ -30,6 +30,7 @@ from pipeline.core.removal import (
     Standing,
 )
 from pipeline.outbox import schema
+from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.audit import AuditStore, RegionRow
 from pipeline.outbox.holding import HoldStore, NotHeld
 from pipeline.outbox.holds import Pending, Stands
@@ -170,14 +171,14 @@ class HoldsContract:
     ) -> None:
         id_ = self.held(hub, region)
         [one] = holds.holds()
-        holds.approve(one.id, "they left", NOW + 5)
+        ActStore(engine).approve(one.id, By("ann", "they left", NOW + 5))
         assert [due for due, _, _ in region.due(NOW + 5, 9)] == [id_]
         [context] = region.contexts([desired(ACCOUNT)])
         assert context.standing == Standing(APPROVED, "they left")
         [decided] = holds.holds(decided=True)
         assert (decided.decision, decided.note, decided.decided_time) == (APPROVED, "they left", NOW + 5)
         with pytest.raises(NotHeld, match="was decided already: approved"):
-            holds.refuse(one.id, "too late", NOW)
+            ActStore(engine).refuse(one.id, By("ann", "too late", NOW))
 
     def test_what_is_refused_is_dead_and_wakes_what_waits_for_it(
         self, hub: HubStore, region: RegionStore, holds: HoldStore, engine: Engine
@@ -187,7 +188,7 @@ class HoldsContract:
         [waiting] = keep(hub, domain, sent=("r2",))
         region.settle([settled(domain, "pending", waits_for="a1", due_time=NOW + HOUR_MS)], NOW)
         [one] = holds.holds()
-        holds.refuse(one.id, "in use", NOW + 5)
+        ActStore(engine).refuse(one.id, By("ann", "in use", NOW + 5))
         dead = row(engine, schema.outbox, id=id_)
         assert (dead["state"], dead["result"], dead["message"]) == (
             "dead",
@@ -202,22 +203,22 @@ class HoldsContract:
         self, hub: HubStore, region: RegionStore, holds: HoldStore, engine: Engine
     ) -> None:
         id_ = self.held(hub, region)
-        holds.refuse(holds.holds()[0].id, "in use", NOW)
-        assert AuditStore(engine).retry([id_], NOW + 1) == 1
+        ActStore(engine).refuse(holds.holds()[0].id, By("ann", "in use", NOW))
+        assert ActStore(engine).retry_dead([id_], By("ann", "x", NOW + 1)) == 1
         [context] = region.contexts([desired(ACCOUNT)])
         assert context.standing.decision is None
         assert row(engine, schema.hold)["note"] == "refused before: in use"
 
     def test_what_there_is_not_cannot_be_decided(
-        self, hub: HubStore, region: RegionStore, holds: HoldStore
+        self, hub: HubStore, region: RegionStore, holds: HoldStore, engine: Engine
     ) -> None:
         with pytest.raises(NotHeld, match="there is no hold 9"):
-            holds.approve(9, "yes", NOW)
+            ActStore(engine).approve(9, By("ann", "yes", NOW))
         self.held(hub, region)
         [one] = holds.holds()
         region.settle([settled(ACCOUNT)], NOW)  # late word that it was removed after all
         with pytest.raises(NotHeld, match="is over: its desired state is delivered"):
-            holds.approve(one.id, "yes", NOW)
+            ActStore(engine).approve(one.id, By("ann", "yes", NOW))
 
     # -- quarantine
 
@@ -234,12 +235,12 @@ class HoldsContract:
         assert len(rows(engine, schema.removal)) == 1
 
     def test_a_refused_quarantine_is_due_for_the_worker_to_undo(
-        self, hub: HubStore, region: RegionStore, holds: HoldStore
+        self, hub: HubStore, region: RegionStore, holds: HoldStore, engine: Engine
     ) -> None:
         [id_] = keep(hub, ACCOUNT, sent=("r2",))
         self.decide(region, id_, ASKED, QUARANTINE)
         region.settle([settled(ACCOUNT, "pending", due_time=NOW + HOUR_MS)], NOW)
-        holds.refuse(holds.holds()[0].id, "no", NOW + 1)
+        ActStore(engine).refuse(holds.holds()[0].id, By("ann", "no", NOW + 1))
         assert [due for due, _, _ in region.due(NOW + 1, 9)] == [id_]
         [context] = region.contexts([desired(ACCOUNT)])
         assert context.standing == Standing(REFUSED, "no", NOW + HOUR_MS, "enabled")
@@ -294,7 +295,7 @@ class HoldsContract:
         [context] = region.contexts([desired(domain)])
         assert context.futile == found
         region.settle([settled(domain, "dead", futile=replace(found, times=3))], NOW)
-        AuditStore(engine).retry([id_], NOW)
+        ActStore(engine).retry_dead([id_], By("ann", "x", NOW))
         [context] = region.contexts([desired(domain)])
         assert context.futile is None
 

@@ -140,8 +140,8 @@ class LookingContract:
         assert set(told[2:]) == {
             (NOW + 1, "acted", "r1"),
             (NOW + 1, "changed", "r1"),
-            (NOW + 1, "merged", "r1"),
-            (NOW + 1, "merged", "r2"),
+            (NOW + 1, "sent", "r1"),
+            (NOW + 1, "sent", "r2"),
         }
         assert [one.what for one in found.moments if one.time == NOW] == ["conflict"]
         assert [one.ms for one in found.moments if one.what == "called"] == [12]

@@ -10,6 +10,7 @@ from pipeline.core.entities import ROOT, Kind
 from pipeline.core.errors import PermanentError
 from pipeline.core.plan import Call
 from pipeline.outbox import schema
+from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.plans import KEPT, RELEASED_MS, PlanRow, PlanStore, StepState, find_plan
 from pipeline.outbox.region import RegionStore
@@ -101,6 +102,16 @@ class PlanContract:
         assert not region.released(desired(record(Kind.USER, "u2", "u2"))), "just those that were released"
         clock.now += RELEASED_MS
         assert not region.released(desired(wanted))
+
+    def test_who_released_a_plan_is_written_down_with_it(
+        self, store: PlanStore, engine: Engine, clock: Clock
+    ) -> None:
+        row = planned(store, step(Kind.USER, "u1"))
+        store.release(row.id, store.steps(row.id), By("ann", row.hash, clock()))
+        store.release(row.id, [])
+        [act] = ActStore(engine).acts("plan", [row.id])[row.id]
+        assert (act.who, act.action, act.reason) == ("ann", "apply", row.hash)
+        assert (act.region, act.entity, act.time) == (REGION, None, clock())
 
     def test_how_far_it_has_come(self, store: PlanStore) -> None:
         row = planned(store, step(Kind.USER, "a"), step(Kind.USER, "b"), step(Kind.USER, "c"))

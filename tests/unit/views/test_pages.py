@@ -13,6 +13,7 @@ from pipeline.core.drift import Drift, Step, Tally
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.plan import Call
 from pipeline.outbox import schema
+from pipeline.outbox.acting import By
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.plans import PlanStore
 from tests.unit.outbox.builders import NOW, Clock, at, desired, fields, keep, record, row
@@ -43,7 +44,12 @@ async def test_regions(site: Site, engine: Engine) -> None:
     assert "1 failed" in text and "1 removal waits for a person" in text
     assert "equal since" in text and "2 different" in text
     assert "never looked: region-sync verify" in text
+    assert "Reachable yes since" in text and "3 of 64 busy" in text
+    assert "no since" in text and ": <b>refused" in text and "it does not answer" in text
+    assert "no worker Waiting" in text, "r3 has none"
     found = await site.json("/regions")
+    assert [one["workers"]["count"] for one in found["regions"]] == [1, 1, 0]
+    assert [one["workers"]["reachable"] for one in found["regions"]] == [True, False, None]
     assert [one["region"] for one in found["regions"]] == ["r1", "r2", "r3"]
     assert [one["lag"] for one in found["regions"]] == [1, 0, None]
 
@@ -58,6 +64,11 @@ async def test_an_entity(site: Site, engine: Engine) -> None:
     assert "It is not here: it failed (no such user), and stays so until it is tried again" in text
     assert "updateUser: HTTP 431: no such user 12 ms" in text
     assert "email: 'late' of r2 won over 'early'" in text
+    assert "conflict lost what was changed there lost; version 1 goes to r2 (" in text
+    assert "partition 3, offset 812)" in text and "USER.<b>UPDATE had it read" in text
+    assert "USER.<b>" not in page
+    [decided] = [one for one in (await site.json("/entity/u1"))["timeline"] if one["offset"] is not None]
+    assert (decided["partition"], decided["offset"], decided["region"]) == (3, 812, "r1")
 
 
 async def test_holds(site: Site, engine: Engine) -> None:
@@ -109,6 +120,11 @@ async def test_a_plan_is_a_tree_of_domains(site: Site, engine: Engine) -> None:
         "/sales/<b>|acme|alice",
         "/sales|bob",
     ]
+    assert "apply by ann" not in text
+    PlanStore(engine, "r2", Clock()).release(1, [], By("ann", "its hash", NOW))
+    assert "apply by ann: its hash" in shown(await site.page("/plans/1"))
+    [act] = (await site.json("/plans/1"))["acts"]
+    assert (act["who"], act["action"], act["reason"]) == ("ann", "apply", "its hash")
     assert (await site.json("/plans?region=r1")) == {"plans": []}
     assert (await site.client.get("/plans/9")).status == 404
 
