@@ -50,6 +50,21 @@ async def test_the_whole_family_arrives_with_the_founder_first(rig: Rig) -> None
     assert set(rig.region.dump()["users"]) == {"ROOT/dom|acc|usr"}
 
 
+async def test_a_uuid_that_is_another_one_s_here_is_never_written_to(rig: Rig) -> None:
+    """The far region had `one` first; here it is `two`. Now the far one makes a `two` of its own."""
+    rig.merge(domain(FAR, "one", "shop"))
+    rig.merge(domain(HERE, "two", "shop"))
+    await rig.api("createDomain", name="shop", domainid="two")
+    rig.api.events.clear()
+    rig.merge(domain(FAR, "one", "shop"))
+    await rig.tell(domain(FAR, "two", "depot"))
+    assert set(rig.region.dump()["domains"]) == {"ROOT/shop", "ROOT/depot"}
+    assert rig.local("one") == "two"
+    assert rig.local("two") not in ("one", "two")
+    await rig.tell(gone(FAR, Kind.DOMAIN, "two"))
+    assert set(rig.region.dump()["domains"]) == {"ROOT/shop"}
+
+
 async def test_what_was_replaced_meanwhile_is_superseded_without_a_call(rig: Rig) -> None:
     (old,) = rig.merge(domain(FAR, "dom", "old"))
     (new,) = rig.merge(domain(FAR, "dom", "new"))
