@@ -17,7 +17,7 @@ from sqlalchemy import event, func, select
 
 from pipeline.agents.publish import Publisher
 from pipeline.core import topics
-from pipeline.outbox.audit import AuditStore
+from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.engine import migrate, open_database, reading
 from pipeline.outbox.holding import Held, HoldStore, NotHeld
 from pipeline.outbox.hub import HubStore
@@ -152,15 +152,15 @@ class MachineWorld:
         return HoldStore(self.engine).holds()
 
     def decide(self, one: Held, approve: bool) -> None:
-        store = HoldStore(self.engine)
+        store, by = ActStore(self.engine), By("ann", "said so", self.clock())
         try:
-            (store.approve if approve else store.refuse)(one.id, "said so", self.clock())
+            (store.approve if approve else store.refuse)(one.id, by)
         except NotHeld:
             return
 
     def retry(self) -> None:
         for site in self.active:
-            AuditStore(self.engine).retry_region(site.region.name, self.clock())
+            ActStore(self.engine).retry_region(site.region.name, By("ann", "once more", self.clock()))
 
     # --- what is there
 
