@@ -20,6 +20,7 @@ from pipeline.settings import Region
 READS: Final = (
     "getUser",
     "listAccounts",
+    "listCapabilities",
     "listConfigurations",
     "listDomainChildren",
     "listDomains",
