@@ -77,7 +77,13 @@ class Desk:
             stdout=out,
             stderr=err,
             env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
+            preexec_fn=_interruptible,
         )
+
+
+def _interruptible() -> None:
+    """A shell's background job ignores Ctrl-C, and so would all that it starts: also the tests, and this."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
