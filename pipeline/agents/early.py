@@ -35,7 +35,7 @@ class Early:
         self._tries: dict[Place, int] = {}
 
     def put_off(self, seen: Sequence[Seen]) -> tuple[list[Seen], list[Message]]:
-        """Raises `TemporaryError`."""
+        """Not for the event loop: asks the database. Raises `TemporaryError`."""
         parents = {parent for one in seen if (parent := _found_in(one.observation)) is not None}
         unknown = self._unknown(parents) if parents else set()
         early = [one for one in seen if _found_in(one.observation) in unknown and self._may_wait(one)]
@@ -60,6 +60,11 @@ class Early:
             return False
         self._tries[place] = tries
         return True
+
+
+def may_be_early(seen: Sequence[Seen]) -> bool:
+    """Whether any of them is a scan's: most batches have none, and need not be asked about."""
+    return any(_found_in(one.observation) is not None for one in seen)
 
 
 def _found_in(seen: Observation) -> Place | None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from pipeline import wire
 from pipeline.agents.acknowledge import Partition
-from pipeline.agents.early import Early
+from pipeline.agents.early import Early, may_be_early
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
 from pipeline.agents.merge import Batch, Merger, Seen
@@ -104,9 +104,11 @@ class Hub:
 
     async def _merge(self, batch: Sequence[Taken]) -> None:
         seen = [one for taken in batch for one in [await self._read(taken)] if one is not None]
-        seen, hints = await self.guard.patiently("hub", partial(asyncio.to_thread, self._early.put_off, seen))
-        if hints:
-            await self.guard.patiently("hints", partial(self._publisher.publish, hints))
+        if may_be_early(seen):
+            put_off = partial(asyncio.to_thread, self._early.put_off, seen)
+            seen, hints = await self.guard.patiently("hub", put_off)
+            if hints:
+                await self.guard.patiently("hints", partial(self._publisher.publish, hints))
         while seen:
             count = await self.guard.patiently("merge", partial(self._once, seen))
             seen = seen[count:]

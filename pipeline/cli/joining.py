@@ -15,10 +15,9 @@ import typer
 
 from pipeline.cli.auditing import opened
 from pipeline.cli.checking import passed, tell
-from pipeline.cli.options import DEFAULT_CONFIG, FAILED, AsJson, Config
+from pipeline.cli.options import DEFAULT_CONFIG, DIFFERENT, FAILED, AsJson, Config
 from pipeline.cli.output import print_json
 from pipeline.cli.planning import (
-    DIFFERENT,
     SHOWN,
     carried_as_json,
     carried_out,

@@ -11,6 +11,8 @@ import typer
 OK: Final = 0
 FAILED: Final = 1
 WRONG_USE: Final = 2
+DIFFERENT: Final = 2
+"""As drift tools have it: something differs, or is left to be done."""
 INTERRUPTED: Final = 130
 
 

@@ -16,19 +16,18 @@ import typer
 
 from pipeline.cli.auditing import now_ms, opened
 from pipeline.cli.failures import CommandError
-from pipeline.cli.options import DEFAULT_CONFIG, FAILED, AsJson, Config, ThisRegion
-from pipeline.cli.output import lasted, print_json
+from pipeline.cli.options import DEFAULT_CONFIG, DIFFERENT, FAILED, AsJson, Config, ThisRegion
+from pipeline.cli.output import lasted, print_json, progress_bar
 from pipeline.cli.person import by
+from pipeline.cli.reaching import asking_of, reached
 
 if TYPE_CHECKING:
     from pipeline.outbox.engine import Engine
     from pipeline.outbox.plans import PlanRow, StepRow
-    from pipeline.reconcile.carrying import Advance, Carried
+    from pipeline.reconcile.carrying import Carried
     from pipeline.reconcile.planning import Means
     from pipeline.settings import Region, Settings
 
-DIFFERENT: Final = 2
-"""The exit code of drift tools."""
 SHOWN: Final = 100
 """Entities that are shown in full; `--json` has all."""
 PAGE: Final = 500
@@ -89,24 +88,14 @@ async def made(settings: Settings, region: Region, engine: Engine) -> PlanRow:
 
 async def carried_out(settings: Settings, region: Region, engine: Engine, row: PlanRow) -> Carried:
     """The plan, as far as nothing has changed since."""
-    from pipeline.agents.publish import Publisher
-    from pipeline.bridging import room
-    from pipeline.broker import brokers
-    from pipeline.hints import waited_for
-    from pipeline.reconcile.asking import Asking
     from pipeline.reconcile.carrying import Carrier
 
     check_ready(region)
-    where = brokers(settings)
-    publisher = Publisher(where, {**settings.kafka_options, **waited_for()})
-    try:
+    with asking_of(settings, region) as asking:
         async with _means(settings, region, engine) as means:
-            with room(where, settings.kafka_options, region.name, forgets=settings.embedded) as has_room:
-                asking = Asking(publisher, region.name, now_ms, has_room)
-                with _bar(region.name) as told:
-                    return await Carrier(means, asking).run(row, by(row.hash), told)
-    finally:
-        publisher.close(1.0)
+            with progress_bar(region.name) as told:
+                carrier = Carrier(means, asking)
+                return await carrier.run(row, by(row.hash), lambda at: told(at.over, at.released))
 
 
 def check_ready(region: Region) -> None:
@@ -198,21 +187,13 @@ def plan_as_json(engine: Engine, row: PlanRow) -> dict[str, Any]:
 async def _means(settings: Settings, region: Region, engine: Engine) -> AsyncIterator[Means]:
     from dataclasses import replace
 
-    from pipeline.cloudstack.client import CloudStack
-    from pipeline.cloudstack.resources import Resources
-    from pipeline.reach import client_settings
     from pipeline.reconcile.planning import Means
 
     rules = settings.rules()
     if region.name not in rules.priority:  # it is to take part, and does not yet
         rules = replace(rules, priority=(*rules.priority, region.name))
-    client = CloudStack(client_settings(region), clock=now_ms)
-    try:
-        resources = Resources(client)
-        await resources.start()
+    async with reached(region) as resources:
         yield Means(resources, engine, region.name, rules, now_ms)
-    finally:
-        await client.aclose()
 
 
 def steps_of(engine: Engine, row: PlanRow) -> Iterator[StepRow]:
@@ -255,18 +236,3 @@ def _count(name: str) -> Iterator[Callable[[int], None]]:
 
     with Console(stderr=True).status(f"{name}: reading") as status:
         yield lambda entities: status.update(f"{name}: {entities:,} entities")
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[[Advance], None]]:
-    """A progress bar with the time that is left, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda advance: bar.update(task, completed=advance.over, total=advance.released)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -18,20 +16,18 @@ import typer
 from pipeline.cli.auditing import now_ms, opened
 from pipeline.cli.failures import CommandError
 from pipeline.cli.options import DEFAULT_CONFIG, FAILED, AsJson, Config, OneRegion
-from pipeline.cli.output import lasted, print_json, print_table
+from pipeline.cli.output import lasted, print_json, print_table, progress_bar
+from pipeline.cli.reaching import asking_of, reached
 from pipeline.core.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
     from pipeline.outbox.engine import Engine
     from pipeline.outbox.scans import ScanRow
-    from pipeline.reconcile.scan import Progress
     from pipeline.settings import Region, Settings
 
 COLUMNS: Final = ("region", "state", "entities", "calls", "time")
 EVERYTHING: Final = 1.0
 """The share of missing entities that is believed when a person says so: any."""
-
-Told = Callable[["Progress"], None]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,49 +74,16 @@ def scan(
 
 
 async def _scan(settings: Settings, region: Region, engine: Engine, share: float | None) -> ScanRow:
-    from pipeline.agents.publish import Publisher
-    from pipeline.bridging import room
-    from pipeline.broker import brokers
-    from pipeline.cloudstack.client import CloudStack
-    from pipeline.cloudstack.resources import Resources
     from pipeline.core.compare import SHORT_SHARE
-    from pipeline.hints import waited_for
     from pipeline.outbox.scans import ScanStore
-    from pipeline.reach import client_settings
-    from pipeline.reconcile.asking import Asking
     from pipeline.reconcile.scan import Scanner
 
-    where = brokers(settings)
-    client = CloudStack(client_settings(region), clock=now_ms)
-    publisher = Publisher(where, {**settings.kafka_options, **waited_for()})
-    try:
-        resources = Resources(client)
-        await resources.start()
-        with room(where, settings.kafka_options, region.name, forgets=settings.embedded) as has_room:
-            asking = Asking(publisher, region.name, now_ms, has_room)
+    with asking_of(settings, region) as asking:
+        async with reached(region) as resources:
             store = ScanStore(engine, region.name, now_ms)
             scanner = Scanner(resources, store, asking, SHORT_SHARE if share is None else share)
-            with _bar(region.name) as told:
-                return await scanner.run(uuid.uuid4().hex, told)
-    finally:
-        await client.aclose()
-        publisher.close(1.0)
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Told]:
-    """A progress bar with the time that is left, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda progress: bar.update(task, completed=progress.listed, total=progress.total)
+            with progress_bar(region.name) as told:
+                return await scanner.run(uuid.uuid4().hex, lambda at: told(at.listed, at.total))
 
 
 def _tell(rows: list[ScanRow], failures: dict[str, str], as_json: bool) -> None:

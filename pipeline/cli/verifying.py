@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from pipeline.cli.auditing import now_ms, opened
-from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config
+from pipeline.cli.options import DEFAULT_CONFIG, DIFFERENT, AsJson, Config
 from pipeline.cli.output import moment, print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pipeline.reconcile.verify import Difference, Verdict
     from pipeline.settings import Settings
 
-DIFFERENT: Final = 2
-"""The exit code of drift tools."""
 ABSENT: Final = "(absent)"
 
 

@@ -160,10 +160,11 @@ class AuditStore:
 
     def retry_entities(self, name: str, entities: Sequence[str], now: int) -> int:
         """The dead rows of these entities in a region are pending again, and due. Returns how many."""
-        return sum(
-            self._retry(and_(outbox.c.region == name, outbox.c.entity.in_(chunk)), now)
-            for chunk in chunks(entities)
-        )
+        with writing(self._engine) as connection:
+            return sum(
+                len(try_again(connection, and_(outbox.c.region == name, outbox.c.entity.in_(chunk)), now))
+                for chunk in chunks(entities)
+            )
 
     def marked(self, limit: int = PAGE) -> list[Marked]:
         """Entities that are stuck, the longest untouched first."""
@@ -214,10 +215,6 @@ class AuditStore:
         with reading(self._engine) as connection:
             active = query.where(region.c.active.is_(True)).order_by(region.c.name)
             return [RegionRow(**row) for row in connection.execute(active).mappings()]
-
-    def _retry(self, which: ColumnElement[bool], now: int) -> int:
-        with writing(self._engine) as connection:
-            return len(try_again(connection, which, now))
 
 
 def try_again(connection: Connection, which: ColumnElement[bool], now: int) -> list[int]:
