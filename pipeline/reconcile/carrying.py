@@ -69,6 +69,7 @@ class Carrier:
         self._hub = HubStore(means.engine, means.clock)
         self._revisions: dict[str, int] = {}
         self._spared: set[str] = set()
+        self._resumed = 0
         self._by: By | None = None
 
     async def run(
@@ -85,7 +86,7 @@ class Carrier:
         while steps := await asyncio.to_thread(self._plans.to_release, planned.id, after, AT_ONCE):
             after = (steps[-1].place, steps[-1].id)
             await self._release(planned, fresh, steps, carried)
-        released = len(self._revisions)
+        released = len(self._revisions) + self._resumed
         last, moved = time.monotonic(), 0
         while carried.done + len(carried.failed) < released:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -108,6 +109,11 @@ class Carrier:
         rest = [step for step in steps if step.entity in now]
         left_out = [step for step in map(partial(self._left_out, now), rest) if step is not None]
         await self._settle(over, StepState.DONE)
+        resumed = sum(
+            step.state is StepState.RELEASED for step in over
+        )  # an earlier run's, carried out since
+        carried.done += resumed
+        self._resumed += resumed
         await self._settle(left_out, StepState.LEFT_OUT)
         carried.left_out += left_out
         spared = {step.id for step in left_out}
@@ -122,9 +128,13 @@ class Carrier:
         await self._ask(chosen)
 
     async def _ask(self, steps: Sequence[StepRow]) -> None:
-        """In their order. What never was in the region was just seen not to be there: it needs no read."""
+        """In their order. What never was in the region was just seen not to be there: it needs no read. What
+        an earlier run had made again under another UUID is asked for by that."""
+        region = self._means.region
+        here = await asyncio.to_thread(self._hub.locals, [(step.entity, region) for step in steps])
         for event, group in groupby(steps, lambda step: ABSENT if step.told["never_here"] else SCAN):
-            await self._asking.ask([(step.kind, step.local) for step in group], event)
+            entities = [(step.kind, here.get((step.entity, region), step.local)) for step in group]
+            await self._asking.ask(entities, event)
 
     def _left_out(self, now: Mapping[str, str], step: StepRow) -> StepRow | None:
         """The step with why it is left out; None where it is not. What an earlier run had released goes on,
