@@ -129,6 +129,7 @@ async def test_a_probe_spreads_nowhere(
     async with desk.running() as process, administrator(joining) as person:
         await person.call("createDomain", {"name": f"{PROBE}0123abcd"})
         await person.call("createDomain", {"name": "after"})
+        await until(lambda: "ROOT/after" in regions[0].dump()["domains"], "it did not arrive", process)
         assert (await desk.region_sync("join", joining.name)).code == 0
         scanned = await desk.region_sync("scan", "--region", joining.name, "--json")
         assert scanned.code == 0, scanned.err
