@@ -20,6 +20,7 @@ from pipeline.cli import (
     holding,
     joining,
     planning,
+    replaying,
     running,
     scanning,
     telling,
@@ -71,6 +72,7 @@ def build() -> typer.Typer:
         asking,
         scanning,
         planning,
+        replaying,
         joining,
         verifying,
     ):
