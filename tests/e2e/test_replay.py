@@ -11,13 +11,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 
 from pipeline import wire
-from pipeline.outbox.engine import migrate, open_database, reading
-from pipeline.outbox.schema import outbox
-from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
+from pipeline.core.entities import Kind
+from pipeline.core.records import Conflict, Stamp
+from pipeline.outbox.engine import migrate, open_database, reading, writing
+from pipeline.outbox.hub import Change, HubStore
+from pipeline.outbox.schema import conflict, entity, outbox
+from pipeline.sandbox.launch import SimulatedRegion, now_ms, simulated_regions
 from tests.e2e.harness import SYNC, Processes, environment, people, region_sync, settled, tree, until
+from tests.unit.outbox.builders import record, rows
 
 START_LIMIT_S = 60.0
 ENTITIES = (4, 16, 50)
@@ -42,8 +46,15 @@ def sent(engine: Engine, *, again: bool = False) -> Counter[str]:
     """Entity → its rows for the second region. `again`: only those that no change has led to."""
     query = select(outbox.c.body).where(outbox.c.region == "r2")
     with reading(engine) as connection:
-        rows = [wire.desired(body) for body in connection.execute(query).scalars()]
-    return Counter(row.uuid for row in rows if row.changed is None or not again)
+        found = [wire.desired(body) for body in connection.execute(query).scalars()]
+    return Counter(row.uuid for row in found if row.changed is None or not again)
+
+
+def keep_old_conflict(engine: Engine) -> None:
+    one = Conflict("e", "name", None, "a", Stamp(1, "r1"), "b", Stamp(1, "r2"))
+    HubStore(engine, now_ms).commit([Change(record(Kind.USER, "e"), None, conflicts=(one,))], 1)
+    with writing(engine) as connection:
+        connection.execute(delete(entity))
 
 
 async def killed_in_the_middle(folder: Path, engine: Engine) -> None:
@@ -65,6 +76,7 @@ async def test_an_empty_region_is_built_again_from_the_records(tmp_path: Path) -
     database = f"sqlite:///{tmp_path}/region-sync.db"
     migrate(database)
     engine = open_database(database)
+    keep_old_conflict(engine)
     async with simulated_regions(2) as regions, people(regions) as (one, _):
         empty = database_of(regions[1])
         regions[0].load(*ENTITIES)
@@ -99,6 +111,7 @@ async def test_an_empty_region_is_built_again_from_the_records(tmp_path: Path) -
             code, said = await region_sync(tmp_path, "verify")
             assert (code, said["equal"]) == (0, True)
             assert sent(engine)[late] >= 1
+            await until(lambda: rows(engine, conflict) == [], "the hub deletes what is old, beside its work")
             once = sent(engine, again=True)
             assert set(once.values()) == {1} and once.keys() | {late} == sent(engine).keys()
             assert regions[1].calls.writes(SYNC) <= planned["calls_at_most"]
