@@ -88,7 +88,7 @@ def replay(
             return _tell_plan(region, found, _left(store, found, touched), as_json)
         came = _carry_out(store, start, (touched, above), as_json)
     _tell(region, came, as_json)
-    raise typer.Exit(_code(came))
+    raise typer.Exit(code_of(came))
 
 
 def parse_start(text: str, now: int) -> Start:
@@ -192,7 +192,7 @@ def _tell(region: str, came: Replayed, as_json: bool) -> None:
         )
 
 
-def _code(came: Replayed) -> int:
+def code_of(came: Replayed) -> int:
     """The exit code."""
     if came.failed or came.waiting:
         return FAILED

@@ -10,18 +10,21 @@ import typer
 from confluent_kafka import Producer
 
 from pipeline import wire
-from pipeline.cli.replaying import parse_start
+from pipeline.cli.replaying import code_of, parse_start
 from pipeline.core import topics
 from pipeline.core.entities import Kind
 from pipeline.core.errors import PermanentError
+from pipeline.core.replay import Touched
 from pipeline.embedded import EmbeddedBroker
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.hub import HubStore
+from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import audit, outbox, watermark
 from pipeline.reconcile.bus import TopicReader
+from pipeline.reconcile.replaying import Ended, Replayed
 from pipeline.reconcile.sent import sent_since
 from tests.unit.cli.conftest import Call
-from tests.unit.outbox.builders import NOW, Clock, desired, keep, record, removed, rows
+from tests.unit.outbox.builders import NOW, Clock, desired, keep, record, removed, rows, settled
 
 TOPIC = topics.desired("berlin")
 
@@ -88,6 +91,43 @@ def test_a_dry_run_says_how_much_it_would_be_and_writes_nothing(
     )
     assert [rows(engine, table) for table in (outbox, watermark, audit)] == before
     engine.dispose()
+
+
+def test_what_waits_for_a_person_is_left_and_named(region_sync: Call, config: str, url: str) -> None:
+    migrate(url)
+    engine = open_database(url)
+    user = record(Kind.USER, "u")
+    keep(HubStore(engine, Clock()), user, regions=("berlin",), sent=("berlin",))
+    RegionStore(engine, "berlin", Clock()).settle([settled(user, "held", message="many")], NOW)
+    asked = ("replay", "--region", "berlin", "--from", "beginning", "-c", config)
+    ended = region_sync(*asked)
+    assert (ended.code, ended.err) == (2, "")
+    words = "a person is asked about it, or has said that it stays"
+    assert ended.out == (f"left out: User u: {words}\nberlin: 0 applied again, 1 left out, 0 not done.\n")
+    assert region_sync(*asked, "--json").json() == {
+        "region": "berlin",
+        "done": 0,
+        "before": 0,
+        "waiting": 0,
+        "left_out": [{"kind": "User", "uuid": "u", "message": words}],
+        "failed": [],
+    }
+    assert [one["action"] for one in rows(engine, audit)] == ["replay", "replay"]
+    engine.dispose()
+
+
+def test_where_there_is_nothing_to_do_it_is_done(region_sync: Call, config: str, url: str) -> None:
+    migrate(url)
+    ended = region_sync("replay", "--region", "berlin", "--from", "2h", "-c", config)
+    assert (ended.code, ended.out) == (0, "berlin: 0 applied again, 0 left out, 0 not done.\n")
+
+
+def test_the_exit_code_tells_the_worst() -> None:
+    one = Ended(Touched("u", Kind.USER, "a", True), "why")
+    assert code_of(Replayed(done=3)) == 0
+    assert code_of(Replayed(left_out=[one])) == 2
+    assert code_of(Replayed(left_out=[one], failed=[one])) == 1
+    assert code_of(Replayed(waiting=1)) == 1
 
 
 def test_offsets_need_the_broker_and_say_so(region_sync: Call, config: str, url: str) -> None:
