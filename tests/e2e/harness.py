@@ -30,9 +30,9 @@ from pipeline.outbox.listing import Cut, Wanted, outbox_rows
 from pipeline.sandbox.launch import SimulatedRegion
 
 LOOK_EVERY_S = 0.1
-SETTLE_LIMIT_S = 150.0
-STOP_LIMIT_S = 30.0
-COMMAND_LIMIT_S = 60.0
+SETTLE_LIMIT_S = 240.0
+STOP_LIMIT_S = 60.0
+COMMAND_LIMIT_S = 120.0
 OPEN = ("pending", "published")
 SYNC = "svc-sync"
 
