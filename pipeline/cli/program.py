@@ -23,6 +23,7 @@ from pipeline.cli import (
     replaying,
     running,
     scanning,
+    standing,
     telling,
     verifying,
 )
@@ -66,6 +67,7 @@ def build() -> typer.Typer:
     for part in (
         running,
         checking,
+        standing,
         auditing,
         telling,
         holding,
