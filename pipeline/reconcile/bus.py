@@ -86,7 +86,7 @@ class TopicReader:
                 if offset < low:
                     where = f"partition {number} of {self._topic}"
                     raise PermanentError(f"{where} begins at {low}: Kafka has dropped what was before")
-                self._next[number] = offset
+            self._next, self._ends = dict(offsets), {}
             self._consumer.assign([TopicPartition(self._topic, *place) for place in self._next.items()])
 
     def partitions(self) -> list[int]:

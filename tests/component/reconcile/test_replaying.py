@@ -38,7 +38,7 @@ from tests.unit.outbox.builders import rows
 LIMIT_S = 60.0
 STALLED_S = 30.0
 FEW = 10
-SOME_HUNDRED = (12, 60, 240)
+SOME_HUNDRED = (8, 40, 160)
 """Domains, accounts, users."""
 LATER_MS = 5_000
 
