@@ -99,6 +99,15 @@ def ended(connection: socket.socket) -> bool:
         return True
 
 
+def useless(link: Link) -> bool:
+    """A new connection is ended at once; the reset may come before `connect` has returned."""
+    try:
+        with connected(link) as connection:
+            return ended(connection)
+    except ConnectionResetError:
+        return True
+
+
 def test_a_link_passes_what_is_said_and_the_end(link: Link) -> None:
     with connected(link) as connection:
         assert asked(connection, b"one") == b"one"
@@ -154,8 +163,7 @@ def test_a_reset_ends_old_and_new_connections(link: Link) -> None:
         assert asked(connection, b"one") == b"one"
         link.fail(Fault.RESET)
         assert ended(connection)
-    with connected(link) as new:
-        assert ended(new)
+    assert useless(link)
     link.heal()
     with connected(link) as again:
         assert asked(again, b"two") == b"two"
@@ -170,5 +178,4 @@ def test_a_slow_link_passes_everything_in_order(link: Link) -> None:
 
 def test_a_service_that_is_away_ends_the_connection(link: Link, echo: Echo) -> None:
     echo.close()
-    with connected(link) as connection:
-        assert ended(connection)
+    assert useless(link)
