@@ -24,7 +24,7 @@ from pipeline.settings import Region, Settings
 
 TIMEOUT_S: Final = 20.0
 REPLICAS: Final = 3
-"""Copies of each partition, as far as there are brokers."""
+"""Copies of each partition where the settings don't say: so many, as far as there are brokers."""
 
 
 def client_settings(region: Region) -> ClientSettings:
@@ -65,15 +65,19 @@ class Kafka:
     def __init__(self, brokers: str, options: Mapping[str, str]) -> None:
         self._admin = AdminClient({**options, "bootstrap.servers": brokers})
 
-    def ensure_topics(self, names: Sequence[str], partitions: int) -> None:
+    def ensure_topics(self, names: Sequence[str], partitions: int, replicas: int | None = None) -> None:
         """Makes the topics that are missing and waits until every partition has a leader.
 
         Raises `PermanentError` where one has another number of partitions: the same key of a region's events
         and desired states must meet in one place.
         """
         known = self._list()
-        replicas = min(REPLICAS, len(known.brokers))
-        missing = [NewTopic(name, partitions, replicas) for name in names if name not in known.topics]
+        copies = replicas or min(REPLICAS, len(known.brokers))
+        missing = [_topic(name, partitions, copies) for name in names if name not in known.topics]
+        if missing and copies > len(known.brokers):
+            raise TemporaryError(
+                f"Kafka has {len(known.brokers)} of the {copies} brokers that `replicas` wants"
+            )
         if missing:
             for future in self._admin.create_topics(missing).values():
                 _made(future)
@@ -104,6 +108,12 @@ class Kafka:
             return self._admin.list_topics(timeout=TIMEOUT_S)
         except KafkaException as error:
             raise TemporaryError(f"Kafka can't be reached: {error.args[0].str()}") from error
+
+
+def _topic(name: str, partitions: int, copies: int) -> NewTopic:
+    """All but one of the copies must have a message before it counts as sent: otherwise one broker's end
+    could take along what only it had, though it was acknowledged."""
+    return NewTopic(name, partitions, copies, config={"min.insync.replicas": str(max(1, copies - 1))})
 
 
 def _result(future: Future[Any]) -> Any:

@@ -68,7 +68,7 @@ def wire(settings: Settings) -> Wiring:
     engine = open_database(settings.database)
     AuditStore(engine).save_regions(region_rows(settings))
     kafka = Kafka(settings.kafka, settings.kafka_options)
-    kafka.ensure_topics(topic_names(settings), settings.partitions)
+    kafka.ensure_topics(topic_names(settings), settings.partitions, settings.replicas)
     epoch = kafka.identity(topics.OBSERVATIONS)
     return Wiring(settings.kafka, engine, epoch, settings.kafka_options)
 
