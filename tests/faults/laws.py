@@ -16,6 +16,10 @@ from tests.faults.journal import LIFE, Held, Write
 
 UNIQUE = ("name", "firstname", "lastname", "email", "networkdomain")
 """Fields whose values the traffic writes once each: an old value that is there again was brought back."""
+REPEATED = ("state", "role", "timezone")
+"""Fields with few values, which come again and again: only who spoke last can be judged."""
+DEEPEST = 10
+"""Levels above an entity; the traffic makes five."""
 Loser = tuple[str, str, str]
 """(canonical UUID, field, value) that the ledger says has lost."""
 
@@ -35,27 +39,54 @@ def judge(writes: Sequence[Write], held: Mapping[str, Held], losers: Iterable[Lo
     by_entity: dict[str, list[Write]] = defaultdict(list)
     for write in writes:
         by_entity[write.uuid].append(write)
-    gone = _removed(writes)
+    world = _world(writes)
     known = set(losers)
     for uuid, own in by_entity.items():
         places = [region for region in held if uuid in held[region]]
-        _judge_life(uuid, own, places, gone, found)
+        _judge_life(uuid, own, places, world, found)
         if len(places) == len(held):
             final = held[places[0]][uuid]
-            for name in UNIQUE:
+            for name in (*UNIQUE, *REPEATED):
                 of_field = [write for write in own if write.field == name]
-                _judge_field(uuid, of_field, final.get(name), known, found)
+                judge_field = _judge_field if name in UNIQUE else _judge_last
+                judge_field(uuid, of_field, final.get(name), known, found)
     return found
 
 
 def _judge_life(
-    uuid: str, own: Sequence[Write], places: Sequence[str], gone: Mapping[str, bool], found: Breaches
+    uuid: str, own: Sequence[Write], places: Sequence[str], world: _World, found: Breaches
 ) -> None:
     label = _label(uuid, own)
-    if gone.get(uuid) and places:  # by name, not along with something else: that wins over everything
+    made = any(one.by_person and one.field == LIFE and one.after is not None for one in own)
+    if world.gone.get(uuid) and places:  # by name, not along with something else: that wins over everything
         found.back.append(f"{label} was removed and is in {', '.join(places)}")
-    elif not places and uuid not in gone and not _below(own, gone):
+    elif made and not places and not world.is_gone(uuid):
         found.lost.append(f"{label} was made, nobody removed it or what it was in, and it is nowhere")
+
+
+@dataclass
+class _World:
+    """`gone`: what people removed, and whether by name. `above`: in what each was last, in every region."""
+
+    gone: Mapping[str, bool]
+    above: Mapping[str, set[str]]
+
+    def is_gone(self, uuid: str, depth: int = 0) -> bool:
+        """Whether a person removed it, or anything it was in: what is new there goes with it."""
+        if uuid in self.gone:
+            return True
+        return depth < DEEPEST and any(self.is_gone(one, depth + 1) for one in self.above.get(uuid, ()))
+
+
+def _world(writes: Sequence[Write]) -> _World:
+    last: dict[tuple[str, str], str] = {}
+    for write in writes:
+        if write.field == "parent" and write.after is not None:
+            last[write.uuid, write.region] = write.after
+    above: dict[str, set[str]] = defaultdict(set)
+    for (uuid, _), parent in last.items():
+        above[uuid].add(parent)
+    return _World(_removed(writes), above)
 
 
 def _removed(writes: Iterable[Write]) -> dict[str, bool]:
@@ -65,11 +96,6 @@ def _removed(writes: Iterable[Write]) -> dict[str, bool]:
         if write.by_person and write.field == LIFE and write.after is None:
             gone[write.uuid] = gone.get(write.uuid, False) or write.direct
     return gone
-
-
-def _below(own: Iterable[Write], gone: Mapping[str, bool]) -> bool:
-    """Whether it was ever in something that a person's removal took: what is new there goes with it."""
-    return any(write.field == "parent" and write.after in gone for write in own)
 
 
 def _judge_field(
@@ -106,6 +132,24 @@ def _judge_losers(uuid: str, own: Sequence[Write], final: str, known: set[Loser]
                     f"{_label(uuid, own)}: {one.field} {one.after!r}, said in {one.region}, gave way to"
                     f" {final!r} and no ledger says so"
                 )
+
+
+def _judge_last(
+    uuid: str, own: Sequence[Write], final: str | None, known: set[Loser], found: Breaches
+) -> None:
+    """Who spoke last, and later than all others, and knew what the one before had said, must be heard."""
+    said = [number for number, one in enumerate(own) if one.by_person]
+    if len(said) < 2 or own[said[-1]].after == final:
+        return
+    before, last = (own[number] for number in said[-2:])
+    knew = before.region == last.region or any(
+        one.region == last.region and one.after == before.after for one in own[said[-2] + 1 : said[-1]]
+    )
+    alone = all(own[number].second < last.second for number in said[:-1])
+    if knew and alone and (uuid, last.field, last.after) not in known:
+        found.lost.append(
+            f"{_label(uuid, own)}: {last.field} is {final!r}, though {last.region} said {last.after!r} last"
+        )
 
 
 def _label(uuid: str, own: Sequence[Write]) -> str:

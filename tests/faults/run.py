@@ -81,6 +81,7 @@ Tell = Callable[[str], None]
 async def chaos(options: Options, folder: Path, cache: Path, tell: Tell = log.info) -> Report:
     """One run from the start of all services to their end."""
     report = Report(options)
+    folder.mkdir(parents=True, exist_ok=True)
     async with staged(folder, cache, options.seed) as stage:
         tell("everything is up")
         journal = Journal(stage.regions)

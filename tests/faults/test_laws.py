@@ -61,6 +61,26 @@ NOWHERE: dict[str, Held] = {"r1": {}, "r2": {}}
             0,
             id="made in something that was removed",
         ),
+        pytest.param(
+            (
+                *MADE,
+                person("r1", None, P, "parent"),
+                Write("r1", True, P, "parent", None, "p-2", 0),
+                taken_along("p-2", "r2"),
+            ),
+            NOWHERE,
+            0,
+            0,
+            id="made in something whose parent was removed",
+        ),
+        pytest.param(
+            (*MADE, person("r1", None, P, "parent"), person("r1", P, "p-2", "parent"), taken_along(P, "r2")),
+            NOWHERE,
+            1,
+            0,
+            id="gone though it had moved away from what was removed",
+        ),
+        pytest.param((sync("r1", None, "present", LIFE),), NOWHERE, 0, 0, id="a stand-in of the sync's own"),
         pytest.param((*MADE, person("r2", "present", None, LIFE)), NOWHERE, 0, 0, id="removed"),
         pytest.param(
             (*MADE, person("r2", "present", None, LIFE)), everywhere("a"), 0, 1, id="removed and back"
@@ -86,3 +106,25 @@ def test_of_two_that_did_not_know_of_each_other_the_loser_is_in_the_ledger() -> 
     untold = judge(writes, everywhere("b"), ())
     assert len(untold.lost) == 1
     assert "'c', said in r2" in untold.lost[0]
+
+
+@pytest.mark.parametrize(
+    ("then", "broken"),
+    [
+        pytest.param(("r1", 5), True, id="the same region"),
+        pytest.param(("r2", 5), True, id="one that knew"),
+        pytest.param(("r3", 5), False, id="one that did not know"),
+        pytest.param(("r1", 1), False, id="in the same second"),
+    ],
+)
+def test_who_spoke_last_and_knew_must_be_heard(then: tuple[str, int], broken: bool) -> None:
+    region, second = then
+    writes = (
+        Write("r1", True, U, LIFE, None, "present", 0),
+        Write("r1", True, U, "state", "enabled", "disabled", 1),
+        Write("r2", False, U, "state", "enabled", "disabled", 2),
+        Write(region, True, U, "state", "disabled", "locked", second),
+    )
+    held: dict[str, Held] = {"r1": {U: {LIFE: "present", "state": "disabled"}}}
+    assert bool(judge(writes, held, ()).lost) is broken
+    assert not judge(writes, held, [(U, "state", "locked")]).lost
