@@ -17,7 +17,7 @@ from tests.services.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.services
 
-SHORT = Options(faults=12, seed=3, gap_s=(0.5, 2.0), change_every_s=0.2)
+SHORT = Options(faults=12, seed=27, gap_s=(0.5, 2.0), change_every_s=0.2)
 LONG = Options(faults=200, seed=7)
 
 
