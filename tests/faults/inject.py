@@ -12,17 +12,11 @@ import os
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Final
 
 from tests.faults import schedule
 from tests.faults.schedule import Planned
-from tests.faults.stage import Stage
+from tests.faults.stage import Stage, started
 from tests.services import process
-from tests.services.errors import ServiceUnavailable
-from tests.services.service import Service
-
-START_TRIES: Final = 3
-"""On a machine that is busy with the ends of everything else a service may not come up in time."""
 
 
 class Injector:
@@ -88,19 +82,9 @@ class Injector:
         killing = [asyncio.to_thread(one.kill) for one in services]
         await asyncio.gather(asyncio.to_thread(self._stage.processes.kill, names), *killing)
         await asyncio.sleep(fault.lasts_s)
-        await asyncio.gather(*(asyncio.to_thread(_start, one) for one in services))
+        await asyncio.gather(*(asyncio.to_thread(started, one) for one in services))
         for name in names:
             self._stage.processes.start(name)
-
-
-def _start(service: Service) -> None:
-    for left in reversed(range(START_TRIES)):
-        try:
-            service.start()
-            return
-        except ServiceUnavailable:
-            if not left:
-                raise
 
 
 def _signal(pids: Sequence[int], number: signal.Signals) -> None:

@@ -27,7 +27,7 @@ from tests.faults.laws import Breaches, judge
 from tests.faults.schedule import schedule
 from tests.faults.stage import Stage, staged
 
-LOOK_EVERY_S: Final = 0.5
+LOOK_EVERY_S: Final = 1.0
 STILL_S: Final = 6.0
 """So long all must stay as it is: longer than a gap fill waits for a bus."""
 

@@ -27,11 +27,14 @@ from tests.faults.proxy import Network
 from tests.faults.schedule import Target
 from tests.faults.supervised import Supervisor
 from tests.services.cluster import KafkaCluster
+from tests.services.errors import ServiceUnavailable
 from tests.services.mariadb import MariaDB
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.service import Service
 
-START_LIMIT_S: Final = 180.0
+START_LIMIT_S: Final = 400.0
+"""Ten processes and five servers on a machine that may have other work."""
+START_TRIES: Final = 3
 PARTITIONS: Final = 4
 TWO_WORKERS: Final = 2
 """Regions with two worker processes; the others have one, and one that joins and leaves."""
@@ -189,7 +192,18 @@ def _start(services: Sequence[Service]) -> None:
     for one in services:
         one.provision()  # one after the other: packages can't be installed in parallel
     with ThreadPoolExecutor(len(services)) as pool:
-        list(pool.map(lambda one: one.start(), services))
+        list(pool.map(started, services))
+
+
+def started(service: Service) -> None:
+    """On a machine that is busy with the start of everything else one may not come up in time."""
+    for left in reversed(range(START_TRIES)):
+        try:
+            service.start()
+            return
+        except ServiceUnavailable:
+            if not left:
+                raise
 
 
 def _discard(services: Sequence[Service]) -> None:
