@@ -106,7 +106,8 @@ class KafkaCluster:
 
     def start(self) -> None:
         """All at once: one alone has no quorum and never answers. Raises ServiceUnavailable."""
-        self.brokers[0].provision()
+        for one in self.brokers:
+            one.provision()  # one after the other: packages can't be installed in parallel
         with ThreadPoolExecutor(len(self.brokers)) as pool:
             list(pool.map(Broker.start, self.brokers))
 

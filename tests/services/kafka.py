@@ -6,6 +6,7 @@ fault tests.
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import struct
@@ -59,9 +60,13 @@ class Kafka(Service):
         """The bootstrap server."""
         return f"127.0.0.1:{self.ports['kafka']}"
 
+    @functools.cached_property
+    def _programs(self) -> tuple[Path, Path]:
+        """Java and the jars, looked for once: on a busy machine Java takes a minute to say who it is."""
+        return java.java(self._cache), java.jars(self._cache)
+
     def provision(self) -> None:
-        java.java(self._cache)
-        java.jars(self._cache)
+        _ = self._programs
 
     def initialise(self, data: Path) -> None:
         properties = self._write_properties(data)
@@ -117,6 +122,6 @@ class Kafka(Service):
         return file
 
     def _command(self, main: str, *arguments: str) -> list[str]:
-        program, jars = java.java(self._cache), java.jars(self._cache)
+        program, jars = self._programs
         sizes = ["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC"]
         return [str(program), *sizes, "-cp", f"{jars}/*", main, *arguments]
