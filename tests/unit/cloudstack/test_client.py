@@ -7,6 +7,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from pipeline.cloudstack.errors import Busy, NotEmpty, Refused, Throttled, Unaut
 from pipeline.cloudstack.session import Credentials
 from tests.unit.cloudstack.conftest import (
     KEY,
+    NOW,
     SECRET,
     Script,
     ScriptedRegion,
@@ -220,6 +222,7 @@ async def test_a_429_of_cloudstacks_own_with_a_header(serve: Serve, client_of: C
         answer = refusal(params["command"], 429, "please retry after 250 ms")
         if len(region.requests) == 2:
             answer.headers["retry-after"] = "Mon, 23 Nov 2026 08:20:02 GMT"
+            answer.headers["date"] = "Mon, 23 Nov 2026 08:20:00 GMT"
         return answer
 
     region = await serve(script)
@@ -230,6 +233,27 @@ async def test_a_429_of_cloudstacks_own_with_a_header(serve: Serve, client_of: C
         await client.call("listUsers", {})
     assert first.value.after_s == 0.25
     assert second.value.after_s == 2.0
+
+
+@pytest.mark.parametrize("hours", [-24, 0, 24])
+async def test_a_date_to_come_back_at_is_told_by_the_regions_clock(
+    serve: Serve, client_of: ClientOf, hours: int
+) -> None:
+    """However far ours is from it: nobody waits for the difference."""
+    told = NOW / 1000 + 3600 * hours
+    headers = {"retry-after": formatdate(told + 5, usegmt=True), "date": formatdate(told, usegmt=True)}
+    region = await serve(always(lambda: web.Response(status=503, headers=headers)))
+    with pytest.raises(Unreachable) as caught:
+        await client_of(region).call("listUsers", {})
+    assert caught.value.after_s == 5.0
+
+
+async def test_json_of_somebody_else_is_no_empty_listing(serve: Serve, client_of: ClientOf) -> None:
+    """A wall that wants a login, answering with 200."""
+    said = {"error": {"code": "session_expired"}}
+    region = await serve(always(lambda: web.json_response(said)))
+    with pytest.raises(Unreachable, match="the answer to listUsers is another one's: 'error'"):
+        await client_of(region).call("listUsers", {})
 
 
 async def test_a_hanging_region_is_given_up(serve: Serve, client_of: ClientOf) -> None:
