@@ -30,6 +30,7 @@ from pipeline.outbox.mappings import (
     rows_by_canonical,
     write_mappings,
 )
+from pipeline.outbox.overtaken import overtaken
 from pipeline.outbox.plans import is_released
 from pipeline.outbox.records import read_founder
 from pipeline.outbox.schema import applied, entity, outbox, rmap
@@ -217,6 +218,12 @@ class RegionStore:
                 )
                 .values(state="pending", due_time=now + REOPEN_MS, processed_time=None)
             )
+
+    def overtaken(self, source: str, values: dict[str, str], now: int) -> bool:
+        """A call that was given up has written `values` (canonical UUIDs) after all: what was applied last is
+        applied once more, where it is something else."""
+        with writing(self._engine) as connection:
+            return overtaken(connection, self._region, source, values, now)
 
     @property
     def region(self) -> str:

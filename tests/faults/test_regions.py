@@ -7,6 +7,7 @@ import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +16,12 @@ import pytest
 from pipeline.cloudstack import errors, transport
 from pipeline.cloudstack.errors import Unreachable
 from pipeline.cloudstack.session import is_read
-from pipeline.core.entities import Kind
+from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind
+from pipeline.core.records import Observation
 from pipeline.outbox.schema import attempt
 from tests.component.agents.rig import FAR, Rig, rigged
 from tests.faults.life import VERBS, End, Life, carried_out, live
-from tests.unit.agents.regions import domain
+from tests.unit.agents.regions import account, domain, gone, user
 from tests.unit.outbox.builders import rows
 
 IN_FRONT: Final = (
@@ -198,6 +200,7 @@ class Late:
         return await self._real(http, given)
 
     async def took_effect(self) -> None:
+        assert self.came, f"{self._command} was never called"
         self.go.set()
         await self._dispatched.wait()
         await asyncio.sleep(0)
@@ -240,7 +243,7 @@ STEPS: Final = {
 async def test_a_call_that_is_carried_out_after_it_was_given_up(
     when: str, hasty: Rig, undisturbed: End, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each verb in turn, in one life: between the read and the second try, or when that has long been done."""
+    """Each verb in turn, in one life: between the read and the second try, or long after that."""
     steps = Life().steps()
     verbs = {step: verb for verb, step in STEPS.items()}
     for number, seen in enumerate(steps, 1):
@@ -256,3 +259,73 @@ async def test_a_call_that_is_carried_out_after_it_was_given_up(
     assert hasty.region.dump() == undisturbed.region
     ended = {one["error"] for one in rows(hasty.engine, attempt) if one["status"] is None}
     assert any("no answer" in (words or "") for words in ended)
+
+
+async def overtaken(rig: Rig, command: str, monkeypatch: pytest.MonkeyPatch, *said: Observation) -> None:
+    """The first desired state's call is given up, a newer one is applied, and then that call takes effect."""
+    late = Late(rig, command, monkeypatch)
+    work = []
+    for seen in said:
+        work += [asyncio.create_task(rig.give(one)) for one in rig.merge(seen)]
+        async with asyncio.timeout(20):
+            while not late.came:
+                await asyncio.sleep(0.005)
+    await asyncio.gather(*work)
+    rig.merge(*rig.observed())
+    await late.took_effect()
+    await rig.hear()
+    await carried_out(rig, rig.merge(*rig.observed()))
+
+
+@pytest.mark.parametrize(
+    ("command", "uuid", "first", "then"),
+    [
+        ("updateDomain", "dom", {"name": "one"}, {"name": "two"}),
+        ("updateAccount", "acc", {"networkdomain": "one.example"}, {"networkdomain": ""}),
+        ("updateUser", "usr", {"email": "one@x"}, {"email": "two@x"}),
+        ("disableUser", "usr", {"state": DISABLED}, {"state": ENABLED}),
+        ("lockUser", "usr", {"state": LOCKED}, {"state": DISABLED}),
+        ("disableAccount", "acc", {"state": DISABLED}, {"state": ENABLED}),
+        ("moveDomain", "other", {"parent": "dom"}, {"parent": ROOT}),
+        ("moveUser", "usr", {"parent": "acc2"}, {"parent": "acc"}),
+    ],
+)
+async def test_a_late_call_brings_no_replaced_value_back(
+    command: str,
+    uuid: str,
+    first: dict[str, str],
+    then: dict[str, str],
+    hasty: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was given up, and a newer desired state was applied since: its effect is our own, and is undone."""
+    life = Life()
+    for seen in islice(life.steps(), 3):
+        await carried_out(hasty, hasty.merge(*seen))
+    await hasty.hear()
+    held = hasty.region.dump()
+    said = [*life.change(uuid, **first), *life.change(uuid, **then)]
+    await overtaken(hasty, command, monkeypatch, *said)
+    kind = said[0].kind
+    now = (await hasty.desk.resources.read(kind, uuid)).fields or {}
+    assert {name: now[name] for name in then} == then
+    record = hasty.hub.load([uuid])[uuid].record
+    assert {name: record.fields[name].text for name in then} == then
+    assert command == "updateDomain" or hasty.region.dump().keys() == held.keys()
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_what_is_made_late_and_was_removed_since_does_not_stay(
+    kind: Kind, hasty: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life()
+    for seen in islice(life.steps(), 2):
+        await carried_out(hasty, hasty.merge(*seen))
+    made = {
+        Kind.DOMAIN: domain(FAR, "new"),
+        Kind.ACCOUNT: account(FAR, "new", parent="dom", founder="founder"),
+        Kind.USER: user(FAR, "new"),
+    }[kind]
+    before = hasty.region.dump()
+    await overtaken(hasty, f"create{kind}", monkeypatch, made, gone(FAR, kind, "new"))
+    assert hasty.region.dump() == before
