@@ -90,6 +90,4 @@ class Doubts:
                 for name, text in written.items()
                 if actual.get(name) == text
             }
-            await asyncio.to_thread(
-                self._desk.store.overtaken, doubt.canonical, ours, self._desk.clock()
-            )
+            await asyncio.to_thread(self._desk.store.overtaken, doubt.canonical, ours, self._desk.clock())

@@ -276,7 +276,9 @@ def root(server: MariaDB) -> pymysql.Connection[Any]:
     """Whom no limit of the server concerns."""
     url = make_url(server.address)
     port, user = url.port or 0, url.username or ""
-    return pymysql.connect(host="127.0.0.1", port=port, user=user, password=str(url.password), autocommit=True)
+    return pymysql.connect(
+        host="127.0.0.1", port=port, user=user, password=str(url.password), autocommit=True
+    )
 
 
 def plain(server: MariaDB) -> str:
