@@ -226,7 +226,7 @@ def _standing(store: AuditStore, lossy: dict[str, GapRow], modes: dict[str, str]
                 "region": name,
                 "mode": modes.get(name),
                 **{state: counts.get(name, {}).get(state, 0) for state in STATES},
-                "oldest_open_ms": now - oldest[name] if name in oldest else None,
+                "oldest_open_ms": max(0, now - oldest[name]) if name in oldest else None,
                 **_bus(lossy.get(name)),
             }
             for name in names

@@ -7,6 +7,7 @@ by the region worker's agents and its timer, in threads; every method is one tra
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import product
 from typing import Final
 
 from sqlalchemy import Connection, Engine, select, update
@@ -18,7 +19,7 @@ from pipeline.core.removal import Decision, Limits
 from pipeline.outbox.confirmed import read_confirmed
 from pipeline.outbox.contexts import Context, read_contexts
 from pipeline.outbox.engine import reading, writing
-from pipeline.outbox.holds import Pending, Stands, decide_all, read_stands
+from pipeline.outbox.holds import QUARANTINED, Pending, Stands, decide_all, read_stands
 from pipeline.outbox.hub import REPUBLISH_AFTER_MS
 from pipeline.outbox.mappings import (
     OPEN,
@@ -43,6 +44,8 @@ REOPEN_MS: Final = 5_000
 """When a reopened row is applied again: after the change that it guards has ended, one way or the other."""
 LEASE_MS: Final = 60_000
 """How long a worker has to publish a row that was due before another may take it."""
+FARTHEST_MS: Final = 2 * REPUBLISH_AFTER_MS
+"""No row but one in quarantine is put off for so long: a clock ran ahead when it was written."""
 
 
 class RegionStore:
@@ -155,10 +158,13 @@ class RegionStore:
         for `LEASE_MS`, so that no other worker takes them. `republished` says that they are on the topic."""
         with writing(self._engine) as connection:
             taken: list[tuple[int, str, bytes]] = []
-            for state in OPEN:  # each by its index, so that no more rows than these are locked
+            put_off = outbox.c.message.is_(None) | (outbox.c.message != QUARANTINED)
+            ahead = (outbox.c.due_time > now + FARTHEST_MS, put_off)
+            # Each by its index, so that no more rows than these are locked.
+            for state, due in product(OPEN, ((outbox.c.due_time <= now,), ahead)):
                 query = (
                     select(outbox.c.id, outbox.c.entity, outbox.c.body)
-                    .where(outbox.c.region == self._region, outbox.c.state == state, outbox.c.due_time <= now)
+                    .where(outbox.c.region == self._region, outbox.c.state == state, *due)
                     .order_by(outbox.c.due_time, outbox.c.id)
                     .limit(limit)
                     .with_for_update()

@@ -282,7 +282,7 @@ def root(server: MariaDB) -> pymysql.Connection[Any]:
 
 
 def plain(server: MariaDB) -> str:
-    url = make_url(server.address).set(username="plain", password="plain")  # noqa: S106
+    url = make_url(server.address).set(username="plain", password="plain")
     return url.render_as_string(hide_password=False)
 
 
@@ -322,7 +322,7 @@ def test_a_server_that_lets_nobody_in_any_more(own: MariaDB, ours: World) -> Non
         with pytest.raises(pymysql.err.OperationalError, match="Too many connections"):
             for _ in range(20):
                 crowd.append(
-                    pymysql.connect(host="127.0.0.1", port=url.port or 0, user="plain", password="plain")  # noqa: S106
+                    pymysql.connect(host="127.0.0.1", port=url.port or 0, user="plain", password="plain")
                 )
         for name in sorted(CASES):
             with pytest.raises(TemporaryError, match="Too many connections"):

@@ -7,6 +7,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -233,6 +234,40 @@ async def test_a_429_of_cloudstacks_own_with_a_header(serve: Serve, client_of: C
         await client.call("listUsers", {})
     assert first.value.after_s == 0.25
     assert second.value.after_s == 2.0
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 1, 24])
+async def test_signatures_follow_a_region_whose_clock_is_far_from_ours(
+    serve: Serve, client_of: ClientOf, hours: int
+) -> None:
+    """It takes none that has expired, or that expires later than in 15 minutes (its strictest setting)."""
+    there = NOW / 1000 + 3600 * hours
+
+    def script(params: dict[str, str]) -> web.Response:
+        expires = datetime.strptime(params["expires"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        fresh = there <= expires <= there + 900
+        answer = ok("listUsers", {"count": 1}) if fresh else refusal("listUsers", 401, "signature expired")
+        answer.headers["date"] = formatdate(there, usegmt=True)
+        return answer
+
+    region = await serve(script)
+    client = client_of(region)
+    for _ in range(3):
+        assert await client.call("listUsers", {}) == {"count": 1}
+    assert len(region.requests) == 4, "found out once"
+    assert region.unsigned == []
+
+
+async def test_signatures_do_not_follow_a_clock_to_anywhere(serve: Serve, client_of: ClientOf) -> None:
+    def script(_params: dict[str, str]) -> web.Response:
+        answer = refusal("listUsers", 401, "signature expired")
+        answer.headers["date"] = formatdate(NOW / 1000 + 30 * 86_400, usegmt=True)
+        return answer
+
+    region = await serve(script)
+    with pytest.raises(Unauthorised, match="the clocks"):
+        await client_of(region).call("listUsers", {})
+    assert len(region.requests) == 1
 
 
 @pytest.mark.parametrize("hours", [-24, 0, 24])
