@@ -1,4 +1,4 @@
-"""Remembers the calls whose end nobody heard of: they may take effect later, over what was written since then.
+"""Remembers the calls whose end nobody heard of: they may take effect later, over what was written since.
 
 In: desired states whose calls were given up, then the region's events. Out: which entities an echo concerns
 that came of such a call; and their newest desired state applied once more, what the late call wrote being
@@ -65,7 +65,7 @@ class Doubts:
         if not self._doubts:
             return ()
         if event.type not in (DOMAIN_MOVED, USER_MOVED):
-            return (event.uuid,) if event.uuid in self._doubts else ()
+            return (event.uuid,) if event.uuid and event.uuid in self._doubts else ()
         # The event names not what was moved but, where it does, what it was moved to.
         target = event.uuid if event.type == DOMAIN_MOVED else event.account
         return tuple(

@@ -75,8 +75,8 @@ def _not_cloudstack(
 
 
 def retry_after_s(headers: httpx.Headers, now_ms: int) -> float | None:
-    """Seconds asked for by Retry-After (a number, or a date), None when it is missing or unreadable. A date is
-    the region's: it is compared with the region's own clock where the answer tells it."""
+    """Seconds asked for by Retry-After (a number, or a date), None when it is missing or unreadable. A date
+    is the region's: it is compared with the region's own clock where the answer tells it."""
     text = headers.get("retry-after", "").strip()
     if not text:
         return None

@@ -76,8 +76,8 @@ class Times:
 
 
 class KeyPair:
-    """Signs every request. A refused key stays refused; where the region's clock is far from ours, a signature
-    may just have expired, and the next ones go by the region's clock."""
+    """Signs every request. A refused key stays refused; where the region's clock is far from ours, a
+    signature may just have expired, and the next ones go by the region's clock."""
 
     user = ""
 

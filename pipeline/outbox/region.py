@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import product
 from typing import Final
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, select, update
 
 from pipeline import wire
 from pipeline.core.entities import Kind
@@ -46,6 +46,8 @@ LEASE_MS: Final = 60_000
 """How long a worker has to publish a row that was due before another may take it."""
 FARTHEST_MS: Final = 2 * REPUBLISH_AFTER_MS
 """No row but one in quarantine is put off for so long: a clock ran ahead when it was written."""
+AHEAD_EVERY_MS: Final = 60_000
+"""How often such rows are looked for: all that is in quarantine is gone through for it."""
 
 
 class RegionStore:
@@ -55,6 +57,7 @@ class RegionStore:
         self._engine = engine
         self._region = region
         self._clock = clock
+        self._looked_ahead = 0
 
     def contexts(self, wanted: Sequence[Desired]) -> list[Context]:
         """One context for each, in their order."""
@@ -158,13 +161,11 @@ class RegionStore:
         for `LEASE_MS`, so that no other worker takes them. `republished` says that they are on the topic."""
         with writing(self._engine) as connection:
             taken: list[tuple[int, str, bytes]] = []
-            put_off = outbox.c.message.is_(None) | (outbox.c.message != QUARANTINED)
-            ahead = (outbox.c.due_time > now + FARTHEST_MS, put_off)
             # Each by its index, so that no more rows than these are locked.
-            for state, due in product(OPEN, ((outbox.c.due_time <= now,), ahead)):
+            for state, due in product(OPEN, self._when_due(now)):
                 query = (
                     select(outbox.c.id, outbox.c.entity, outbox.c.body)
-                    .where(outbox.c.region == self._region, outbox.c.state == state, *due)
+                    .where(outbox.c.region == self._region, outbox.c.state == state, due)
                     .order_by(outbox.c.due_time, outbox.c.id)
                     .limit(limit)
                     .with_for_update()
@@ -178,6 +179,14 @@ class RegionStore:
             pairs = {(uuid, self._region) for _, uuid, _ in taken}
             locals_ = local_by_canonical(connection, pairs)
         return [(id_, locals_.get((uuid, self._region), uuid).encode(), body) for id_, uuid, body in taken]
+
+    def _when_due(self, now: int) -> list[ColumnElement[bool]]:
+        when = [outbox.c.due_time <= now]
+        if abs(now - self._looked_ahead) >= AHEAD_EVERY_MS:
+            self._looked_ahead = now
+            put_off = outbox.c.message.is_(None) | (outbox.c.message != QUARANTINED)
+            when.append((outbox.c.due_time > now + FARTHEST_MS) & put_off)
+        return when
 
     def republished(self, ids: Sequence[int], leased: int, now: int) -> None:
         """These rows, taken by `due` at `leased`, are on the topic again. Those that were settled, parked or

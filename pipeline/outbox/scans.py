@@ -181,22 +181,20 @@ class ScanStore:
     def due(self, interval_ms: int) -> int:
         """When the next periodic scan is to begin (ms): an interval after the last one began. The first one
         an interval after this was first asked, so that a region that is new here is not taken in by
-        surprise. Soon, where the gap fill needs one."""
+        surprise. Soon, where the gap fill needs one; now, where a clock that ran ahead began the last one."""
         last = self.newest()
         with reading(self._engine) as connection:
             if scan_needed(connection, self.region):
                 interval_ms = min(interval_ms, NEEDED_AGAIN_MS)
         now = self._clock()
         if last is not None:
-            soon = (
-                last.state == RUNNING or last.started_time > now + LEASE_MS
-            )  # begun by a clock that ran ahead
+            soon = last.state == RUNNING or last.started_time > now + LEASE_MS
             return min(last.started_time, now) if soon else last.started_time + interval_ms
         name = f"scan/{self.region}"
         with writing(self._engine) as connection:
             insert_new(connection, watermark, [{"name": name, "value": now, "time": now}])
             first = connection.execute(select(watermark.c.value).where(watermark.c.name == name)).scalar_one()
-        return min(int(first), now) + interval_ms if first <= now + LEASE_MS else now
+        return int(first) + interval_ms if first <= now + LEASE_MS else now
 
     def held(self, locals: Collection[str]) -> dict[str, Held]:
         """UUID here → what is known of it here; only those that are known."""

@@ -1,7 +1,7 @@
 """Tells by our own clock alone that somebody has fallen silent, whatever their clock says.
 
-In: what they last wrote, as often as it is read. Out: for how long it has been the same. A lease that was taken
-by a clock which runs ahead would else hold until that time comes. Used by leases and scans.
+In: what they last wrote, as often as it is read. Out: for how long it has been the same. A lease that was
+taken by a clock which runs ahead would else hold until that time comes. Used by leases and scans.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ PIECE: Final = b" " * 65_536
 class Endless(web.StreamResponse):
     """Goes on until the caller hangs up."""
 
-    async def write_eof(self, data: bytes = b"") -> None:
+    async def write_eof(self, _data: bytes = b"") -> None:
         while True:
             await self.write(PIECE)
             await asyncio.sleep(0)

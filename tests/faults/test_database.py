@@ -1,5 +1,5 @@
-"""A database that fails in the middle of a transaction, at each function of the stores that writes: a temporary
-error, nothing half-written, and the same end when it is done again."""
+"""A database that fails in the middle of a transaction, at each function of the stores that writes: a
+temporary error, nothing half-written, and the same end when it is done again."""
 
 from __future__ import annotations
 
@@ -172,8 +172,9 @@ def test_a_commit_whose_answer_is_lost(name: str, world: World, monkeypatch: pyt
 @EACH
 def test_a_lock_that_somebody_else_holds(name: str, world: World) -> None:
     before = kept(world.engine)
-    with world.engine.connect() as holder:
-        holder = holder.execution_options(isolation_level="SERIALIZABLE")  # gaps too: nothing can be inserted
+    with world.engine.connect() as connection:
+        # Gaps too: nothing can be inserted.
+        holder = connection.execution_options(isolation_level="SERIALIZABLE")
         with holder.begin():
             for table in metadata.sorted_tables:
                 holder.execute(select(table).with_for_update()).all()
@@ -214,8 +215,8 @@ def test_of_two_transactions_that_wait_for_each_other_the_store_gives_way(
     asked = threading.Event()
 
     def other() -> None:
-        with patient.connect() as connection:
-            connection = connection.execution_options(isolation_level="SERIALIZABLE")
+        with patient.connect() as plain_one:
+            connection = plain_one.execution_options(isolation_level="SERIALIZABLE")
             with connection.begin() as transaction:
                 weight = [{"name": f"w{n}", "value": n, "time": n} for n in range(300)]
                 connection.execute(insert(watermark), weight)

@@ -1,5 +1,5 @@
-"""A disk that is full, under the database and under Kafka: what can't be written waits where it is and says so
-once, nothing is acknowledged before it is written, and all goes on when there is room."""
+"""A disk that is full, under the database and under Kafka: what can't be written waits where it is and says
+so once, nothing is acknowledged before it is written, and all goes on when there is room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every function of the hub's store and of a region's store that writes, each with a world for it to write to.
+"""Every function of the hub's store and of a region's store that writes, each with a world to write to.
 
 In: an engine of an emptied database. Out: a prepared world, and the call. `CASES` must name all of them: a
 test compares it with the stores' own code. Called by the tests of the database's faults.
