@@ -187,8 +187,11 @@ def test_a_lock_that_somebody_else_holds(name: str, world: World) -> None:
 
 @pytest.fixture(scope="module")
 def patient(database_url: str, migrated: Engine) -> Iterator[Engine]:
-    """Waits for locks as in production: else nobody would get as far as a deadlock."""
-    engine = open_database(database_url)
+    """Waits for locks longer than in production: else nobody would get as far as a deadlock."""
+    with pytest.MonkeyPatch.context() as patched:
+        session = engine_module._SESSION.replace(f"={engine_module.LOCK_LIMIT_S},", "=50,")
+        patched.setattr(engine_module, "_SESSION", session)
+        engine = open_database(database_url)
     yield engine
     engine.dispose()
 

@@ -54,7 +54,9 @@ def mariadb_on(disk: Path) -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize(("open_on", "mebibytes"), [(sqlite_on, 64), (mariadb_on, 320)])
+@pytest.mark.parametrize(
+    ("open_on", "mebibytes"), [(sqlite_on, 64), pytest.param(mariadb_on, 320, marks=pytest.mark.slow)]
+)
 async def test_what_the_database_has_no_room_for_waits(
     open_on: Open, mebibytes: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,6 +105,7 @@ async def _filled_and_emptied(disk: SmallDisk, engine: Engine, revive: Callable[
     assert so_far < acknowledged == set(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_what_kafka_has_no_room_for_waits(
     tmp_path: Path, services_cache: Path, caplog: pytest.LogCaptureFixture

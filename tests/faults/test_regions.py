@@ -33,9 +33,15 @@ IN_FRONT: Final = (
     "curt_ratio",
 )
 """The call never gets there."""
-ON_THE_WAY_BACK: Final = ("drop_after_ratio", "html_after_ratio", "cut_ratio", "endless_ratio")
+ON_THE_WAY_BACK: Final = (
+    "drop_after_ratio",
+    pytest.param("html_after_ratio", marks=pytest.mark.slow),
+    "cut_ratio",
+    pytest.param("endless_ratio", marks=pytest.mark.slow),
+)
 """The call takes effect, and its caller does not learn of it."""
 PATIENCE_S: Final = 0.25
+LIMIT_S: Final = 60.0
 
 Strike = Callable[[str, int], str | None]
 """Command, and how often it was called before → the switch that is on during this call."""
@@ -146,7 +152,7 @@ async def test_an_answer_of_somebody_else_is_never_taken_for_an_absence(fault: s
     await rig.tell(domain(FAR, "dom"))
     rig.region.faults.update({fault: 1.0})
     work = asyncio.create_task(rig.look(Kind.DOMAIN, "dom"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_S):
         while not rig.worker.guard.waiting:
             await asyncio.sleep(0)
     assert rig.observed() == []
@@ -239,7 +245,10 @@ STEPS: Final = {
 """Verb → the step of a life that needs it, counted from 1."""
 
 
-@pytest.mark.parametrize("when", ["just before the second try", "after all is done"])
+@pytest.mark.parametrize(
+    "when",
+    [pytest.param("just before the second try", marks=pytest.mark.slow), "after all is done"],
+)
 async def test_a_call_that_is_carried_out_after_it_was_given_up(
     when: str, hasty: Rig, undisturbed: End, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +276,7 @@ async def overtaken(rig: Rig, command: str, monkeypatch: pytest.MonkeyPatch, *sa
     work = []
     for seen in said:
         work += [asyncio.create_task(rig.give(one)) for one in rig.merge(seen)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_S):
             while not late.came:
                 await asyncio.sleep(0.005)
     await asyncio.gather(*work)
