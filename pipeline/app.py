@@ -22,7 +22,7 @@ from faust.types import StreamT
 from pipeline.agents.acknowledge import Partition
 from pipeline.agents.apply import Rules
 from pipeline.agents.beside import beside
-from pipeline.agents.desk import Desk
+from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken, taken
@@ -31,6 +31,7 @@ from pipeline.agents.pruning import prune_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
+from pipeline.agents.tenure import SESSION_S, Tenure
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
@@ -44,6 +45,7 @@ from pipeline.outbox.hub import HubStore
 from pipeline.outbox.pulses import PulseStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.scans import ScanStore
+from pipeline.outbox.terms import Terms
 from pipeline.reach import client_settings
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
@@ -52,7 +54,6 @@ from pipeline.settings import Region, Settings
 
 COMMIT_EVERY_S: Final = 0.5
 """What a worker that ends without a word leaves to be done twice: at most this much."""
-SESSION_S: Final = 10.0
 HEARTBEAT_S: Final = 2.0
 
 Take = Callable[[Taken], Awaitable[None]]
@@ -112,9 +113,8 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     answers = Reached(wiring.clock)
     told = _calls(region, wiring, answers)
-    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=told)
-    resources = Resources(client)
-    worker = _worker(region, resources, publisher, wiring)
+    desk = _desk(region, publisher, wiring, told)
+    worker = _worker(region, desk, wiring)
     _watch_partitions(app, region.name, wiring)
     reached, began = asyncio.Event(), wiring.clock()
 
@@ -134,14 +134,14 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
             beating = Heart(region.name, answers, worker.lanes, worker.guard)
             async with (
                 beside(beating.beat(PulseStore(wiring.engine), wiring.clock), "heartbeat"),
-                beside(answers.listen(partial(client.call, SIGN_OF_LIFE, {})), "signs of life"),
+                beside(answers.listen(partial(desk.client.call, SIGN_OF_LIFE, {})), "signs of life"),
             ):
-                await worker.guard.patiently(f"region {region.name}", resources.start)
+                await worker.guard.patiently(f"region {region.name}", desk.resources.start)
                 reached.set()
-                filling = Filling(resources, publisher, began, wiring)
+                filling = Filling(desk.resources, publisher, began, wiring)
                 await _work(worker, filling, settings, region, wiring)
         finally:
-            await client.aclose()
+            await desk.client.aclose()
             publisher.close()
 
     _run(app, work)
@@ -160,9 +160,17 @@ async def _work(
             group.create_task(_scan(filling.resources, filling.publisher, region, wiring))
 
 
-def _worker(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> RegionWorker:
+def _desk(region: Region, publisher: Publisher, wiring: Wiring, told: Callable[[CallRecord], None]) -> Desk:
+    """Everything outside of the worker, and what keeps it from all that is another worker's by now."""
+    tenure = Tenure(Terms(wiring.engine, region.name, wiring.clock).next)
+    client = CloudStack(
+        client_settings(region), clock=wiring.clock, on_call=told, before_change=tenure.before_change
+    )
     store = RegionStore(wiring.engine, region.name, wiring.clock)
-    desk = Desk(resources, store, publisher, wiring.clock, wiring.instruments)
+    return Desk(Resources(client), store, publisher, wiring.clock, Watch(tenure, wiring.instruments))
+
+
+def _worker(region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
     worker = RegionWorker(desk, region.lanes, Rules(region.mode, region.removals.limits()))
     wiring.instruments.watch_lanes(region.name, worker.lanes)
     wiring.instruments.watch_guard(region.name, worker.guard)

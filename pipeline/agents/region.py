@@ -23,6 +23,7 @@ from pipeline.agents.intake import Taken
 from pipeline.agents.lanes import Lanes
 from pipeline.agents.observe import SWEPT, Observer
 from pipeline.agents.report import tell_event
+from pipeline.agents.tenure import Held, Lost
 from pipeline.core.events import UNPROMPTED, Event, Unreadable, parse_event
 from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
@@ -44,6 +45,7 @@ class Job:
 
     taken: Taken
     wanted: Event | Desired
+    held: Held
 
 
 class RegionWorker:
@@ -53,6 +55,7 @@ class RegionWorker:
         rules = rules or Rules()
         self._desk = desk
         self._mode = rules.mode
+        self._tenure = desk.tenure
         self._in_order = InOrder()
         self.guard = Guard()
         self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
@@ -67,6 +70,7 @@ class RegionWorker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.lanes.run())
                 group.create_task(self._send_due_rows())
+                group.create_task(self._tenure.run())
         finally:
             await self.lanes.stop()
 
@@ -89,7 +93,8 @@ class RegionWorker:
         if event.uuid is None or outcome != "taken":
             self._finish(taken)
             return
-        await self.lanes.put(event.uuid, Job(taken, event))
+        held = await self.guard.patiently("term", partial(self._tenure.take, taken.partition))
+        await self.lanes.put(event.uuid, Job(taken, event, held))
 
     def _judge(self, event: Event) -> Literal["taken", "ignored", "echo"]:
         if event.uuid is None or not event.completed:
@@ -105,17 +110,30 @@ class RegionWorker:
             await self._bury(taken, str(error))
             return
         key = (taken.key or desired.uuid.encode()).decode()
-        await self.lanes.put(key, Job(taken, desired))
+        held = await self.guard.patiently("term", partial(self._tenure.take, taken.partition))
+        await self.lanes.put(key, Job(taken, desired, held))
 
     def give_up(self, partitions: Collection[Partition]) -> None:
         """These partitions belong to another worker now."""
+        self._tenure.give_up(partitions)
         self._in_order.forget(partitions)
         self.lanes.discard(lambda job: job.taken.partition in partitions)
 
     async def _work(self, key: str, jobs: list[Job]) -> None:
-        await self.guard.patiently(f"{self._desk.region}: {key}", lambda: self._once(jobs))
-        for job in jobs:
-            self._finish(job.taken)
+        """Until it is done, or lost: then it is read again by whoever has it now."""
+        while jobs := [job for job in jobs if self._tenure.holds(job.held)]:
+            try:
+                await self.guard.patiently(f"{self._desk.region}: {key}", partial(self._attempt, jobs))
+            except Lost:
+                log.info("%s: %s belongs to another worker now", self._desk.region, key)
+                continue
+            for job in jobs:
+                self._finish(job.taken)
+            return
+
+    async def _attempt(self, jobs: list[Job]) -> None:
+        with self._tenure.at_work([job.held for job in jobs]):
+            await self._once(jobs)
 
     async def _once(self, jobs: list[Job]) -> None:
         """Everything that waits for one entity: apply reads it anyway, and so answers the hints."""

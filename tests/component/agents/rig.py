@@ -19,12 +19,13 @@ from sqlalchemy import Engine
 
 from pipeline import wire
 from pipeline.agents.apply import Rules
-from pipeline.agents.desk import Desk
+from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.intake import Taken
 from pipeline.agents.merge import Merger, Seen
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.region import RegionWorker
 from pipeline.agents.report import SILENT, Report
+from pipeline.agents.tenure import Tenure
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import Credentials
@@ -38,6 +39,7 @@ from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import attempt, outbox, rmap
+from pipeline.outbox.terms import Terms
 from pipeline.sandbox.launch import SimulatedRegion, now_ms, simulated_regions
 from tests.contract.sandbox.api import Api
 from tests.unit.outbox.builders import Clock, row, rows
@@ -213,11 +215,18 @@ async def rigged(folder: Path, report: Report = SILENT) -> AsyncIterator[Rig]:
     async with simulated_regions(1, names=(HERE,)) as (region,):
         keys = Credentials(region.service.apikey, region.service.secretkey)
         told = report.calls_of(HERE) if isinstance(report, Instruments) else None
-        client = CloudStack(ClientSettings(region.endpoint, keys, timeout_s=5), clock=now_ms, on_call=told)
+        tenure = Tenure(Terms(engine, HERE, clock).next)
+        client = CloudStack(
+            ClientSettings(region.endpoint, keys, timeout_s=5),
+            clock=now_ms,
+            on_call=told,
+            before_change=tenure.before_change,
+        )
         resources = Resources(client)
         await resources.start()
         kafka = Topics()
-        desk = Desk(resources, RegionStore(engine, HERE, clock), cast(Publisher, kafka), clock, report)
+        watch = Watch(tenure, report)
+        desk = Desk(resources, RegionStore(engine, HERE, clock), cast(Publisher, kafka), clock, watch)
         hub = HubStore(engine, clock)
         merger = Merger(hub, Topology((FAR, HERE)))
         rig = Rig(region, engine, desk, kafka, clock, RegionWorker(desk, 4), hub, merger, Api(region))
