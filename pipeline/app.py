@@ -31,6 +31,7 @@ from pipeline.agents.pruning import prune_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
+from pipeline.agents.signs import Signs
 from pipeline.agents.tenure import SESSION_S, Tenure
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
@@ -51,6 +52,7 @@ from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner
 from pipeline.settings import Region, Settings
+from pipeline.watching import Dog, lag_watchdog, lane_watchdog
 
 COMMIT_EVERY_S: Final = 0.5
 """What a worker that ends without a word leaves to be done twice: at most this much."""
@@ -90,7 +92,8 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
     place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments)
     hub = Hub(store, Merger(store, rules), publisher, place)
     wiring.instruments.watch_guard("hub", hub.guard)
-    _watch_partitions(app, "hub", wiring)
+    known = _watch_partitions(app, "hub", wiring)
+    _guard(app, lag_watchdog(settings, wiring, ("hub", topics.HUB_GROUP), hub, known))
     _consume(app, topics.OBSERVATIONS, hub.take)
     _consume(app, topics.DEAD_LETTERS, hub.take_dead_letter)
     _let_go(app, hub.give_up)
@@ -112,21 +115,16 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     app = _app(topics.region_group(region.name), settings, wiring)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     answers = Reached(wiring.clock)
-    told = _calls(region, wiring, answers)
-    desk = _desk(region, publisher, wiring, told)
+    desk = _desk(region, publisher, wiring, _calls(region, wiring, answers))
     worker = _worker(region, desk, wiring)
-    _watch_partitions(app, region.name, wiring)
+    known = _watch_partitions(app, region.name, wiring)
+    group = region.name, topics.region_group(region.name)
+    _guard(app, lag_watchdog(settings, wiring, group, worker, known))
+    _guard(app, lane_watchdog(settings, wiring, region, desk.signs))
     reached, began = asyncio.Event(), wiring.clock()
 
-    def once_reached(take: Take) -> Take:
-        async def waits(one: Taken) -> None:
-            await reached.wait()
-            await take(one)
-
-        return waits
-
-    _consume(app, topics.events(region.name), once_reached(worker.take_event))
-    _consume(app, topics.desired(region.name), once_reached(worker.take_desired))
+    _consume(app, topics.events(region.name), _once(reached, worker.take_event))
+    _consume(app, topics.desired(region.name), _once(reached, worker.take_desired))
     _let_go(app, worker.give_up)
 
     async def work() -> None:
@@ -162,12 +160,18 @@ async def _work(
 
 def _desk(region: Region, publisher: Publisher, wiring: Wiring, told: Callable[[CallRecord], None]) -> Desk:
     """Everything outside of the worker, and what keeps it from all that is another worker's by now."""
-    tenure = Tenure(Terms(wiring.engine, region.name, wiring.clock).next)
+    tenure, signs = Tenure(Terms(wiring.engine, region.name, wiring.clock).next), Signs()
+
+    def called(call: CallRecord) -> None:
+        signs.give()
+        told(call)
+
     client = CloudStack(
-        client_settings(region), clock=wiring.clock, on_call=told, before_change=tenure.before_change
+        client_settings(region), clock=wiring.clock, on_call=called, before_change=tenure.before_change
     )
     store = RegionStore(wiring.engine, region.name, wiring.clock)
-    return Desk(Resources(client), store, publisher, wiring.clock, Watch(tenure, wiring.instruments))
+    watch = Watch(tenure, wiring.instruments, signs)
+    return Desk(Resources(client), store, publisher, wiring.clock, watch)
 
 
 def _worker(region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
@@ -198,19 +202,35 @@ def _calls(region: Region, wiring: Wiring, reached: Reached) -> Callable[[CallRe
     return called
 
 
-def _watch_partitions(app: faust.App, part: str, wiring: Wiring) -> None:
+def _once(reached: asyncio.Event, take: Take) -> Take:
+    """Not before the region was reached."""
+
+    async def waits(one: Taken) -> None:
+        await reached.wait()
+        await take(one)
+
+    return waits
+
+
+def _guard(app: faust.App, dog: Dog | None) -> None:
+    if dog is not None:
+        _run(app, dog)
+
+
+def _watch_partitions(app: faust.App, part: str, wiring: Wiring) -> Assigned:
     """So that the process is ready only once it has its partitions."""
     known = Assigned()
     wiring.health.checks[f"partitions of {part}"] = known.answer
 
     async def assigned(_app: Any, /, *args: Any, **_signal: Any) -> None:
-        known.partitions = len(args[0])
+        known.partitions = frozenset((tp.topic, tp.partition) for tp in args[0])
 
     async def revoked(_app: Any, /, *_args: Any, **_signal: Any) -> None:
         known.partitions = None
 
     app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
     app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+    return known
 
 
 def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:

@@ -6,7 +6,7 @@ the embedded mode, whose watermark may only move over events that were merged; `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka import admin as kafka
 
 from pipeline.core.errors import TemporaryError
+from pipeline.core.stall import Place
 
 TIMEOUT_S: Final = 10.0
 SOON_S: Final = 2.5
@@ -103,6 +104,24 @@ class Lags:
             so_far = found[place.topic]
             left = max(0, _result(end).offset - committed)
             found[place.topic] = Lag(so_far.committed + committed, so_far.left + left)
+        return found
+
+    def places(self, group: str, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Place]:
+        """(topic, partition) → how far the group has acknowledged it, and where it ends. What Kafka itself
+        has deleted by now is not left to do. Raises `TemporaryError`."""
+        wanted = [TopicPartition(*place) for place in places]
+        first: Any = kafka.OffsetSpec.earliest()  # type: ignore[attr-defined,no-untyped-call]
+        last: Any = kafka.OffsetSpec.latest()  # type: ignore[attr-defined,no-untyped-call]
+        starts = self._admin.list_offsets(dict.fromkeys(wanted, first), request_timeout=SOON_S)
+        ends = self._admin.list_offsets(dict.fromkeys(wanted, last), request_timeout=SOON_S)
+        asked = [ConsumerGroupTopicPartitions(group, wanted)]
+        done = self._admin.list_consumer_group_offsets(asked, request_timeout=SOON_S)[group]
+        committed = dict(_committed(_result(done)))
+        found = {}
+        for one in wanted:
+            key = one.topic, one.partition
+            begun = max(committed.get(key, 0), _result(starts[one]).offset)
+            found[key] = Place(begun, _result(ends[one]).offset)
         return found
 
     def answers(self, topic: str) -> None:

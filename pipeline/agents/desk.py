@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline import wire
 from pipeline.agents.batch import Batcher
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.report import SILENT, Report, timed
+from pipeline.agents.signs import Signs
 from pipeline.agents.tenure import Outdated, Tenure
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.resources import Resources
@@ -48,10 +49,12 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who looks at what the worker does: who counts it, and who says whether it may still do it."""
+    """Who looks at what the worker does: who says whether it may still do it, who counts it, and who notices
+    that it does nothing any more."""
 
     tenure: Tenure
     report: Report = SILENT
+    signs: Signs = field(default_factory=Signs)
 
 
 class Desk:
@@ -67,6 +70,7 @@ class Desk:
     ) -> None:
         self.report = report = watch.report
         self.tenure = watch.tenure
+        self.signs = watch.signs
         self.resources = resources
         self.store = store
         self.clock = clock

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -57,10 +58,25 @@ class RegionWorker:
         self._mode = rules.mode
         self._tenure = desk.tenure
         self._in_order = InOrder()
+        self._finished = 0
         self.guard = Guard()
         self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
         self._observer = Observer(desk)
-        self._applier = Applier(desk, Caller(desk, self.lanes.exclusive), rules)
+        self._applier = Applier(desk, Caller(desk, self._exclusive), rules)
+
+    @property
+    def done(self) -> int:
+        """Messages that were finished, and calls for others that were made."""
+        return self._finished + self._desk.signs.given
+
+    @property
+    def busy(self) -> Collection[Partition]:
+        """Partitions with messages that are not finished."""
+        return self._in_order.busy
+
+    @property
+    def full(self) -> bool:
+        return self.lanes.full
 
     async def run(self) -> None:
         """Until cancelled, or until something unknown goes wrong, which it raises."""
@@ -123,7 +139,7 @@ class RegionWorker:
         """Until it is done, or lost: then it is read again by whoever has it now."""
         while jobs := [job for job in jobs if self._tenure.holds(job.held)]:
             try:
-                await self.guard.patiently(f"{self._desk.region}: {key}", partial(self._attempt, jobs))
+                await self.guard.patiently(f"{self._desk.region}: {key}", partial(self._attempt, key, jobs))
             except Lost:
                 log.info("%s: %s belongs to another worker now", self._desk.region, key)
                 continue
@@ -131,9 +147,16 @@ class RegionWorker:
                 self._finish(job.taken)
             return
 
-    async def _attempt(self, jobs: list[Job]) -> None:
-        with self._tenure.at_work([job.held for job in jobs]):
+    async def _attempt(self, key: str, jobs: list[Job]) -> None:
+        with self._tenure.at_work([job.held for job in jobs]), self._desk.signs.of(key):
             await self._once(jobs)
+
+    @asynccontextmanager
+    async def _exclusive(self, key: str) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            with self._desk.signs.waiting():
+                await stack.enter_async_context(self.lanes.exclusive(key))
+            yield
 
     async def _once(self, jobs: list[Job]) -> None:
         """Everything that waits for one entity: apply reads it anyway, and so answers the hints."""
@@ -172,4 +195,5 @@ class RegionWorker:
         self._in_order.begin(taken.partition, taken.offset, taken.acknowledge)
 
     def _finish(self, taken: Taken) -> None:
+        self._finished += 1
         self._in_order.finish(taken.partition, taken.offset)

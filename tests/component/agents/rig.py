@@ -25,8 +25,9 @@ from pipeline.agents.merge import Merger, Seen
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.region import RegionWorker
 from pipeline.agents.report import SILENT, Report
+from pipeline.agents.signs import Signs
 from pipeline.agents.tenure import Tenure
-from pipeline.cloudstack.client import ClientSettings, CloudStack
+from pipeline.cloudstack.client import CallRecord, ClientSettings, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import Credentials
 from pipeline.core import topics
@@ -214,18 +215,24 @@ async def rigged(folder: Path, report: Report = SILENT) -> AsyncIterator[Rig]:
     clock = Clock(now_ms())
     async with simulated_regions(1, names=(HERE,)) as (region,):
         keys = Credentials(region.service.apikey, region.service.secretkey)
-        told = report.calls_of(HERE) if isinstance(report, Instruments) else None
+        told = report.calls_of(HERE) if isinstance(report, Instruments) else lambda _: None
+        signs = Signs()
+
+        def called(call: CallRecord) -> None:
+            signs.give()
+            told(call)
+
         tenure = Tenure(Terms(engine, HERE, clock).next)
         client = CloudStack(
             ClientSettings(region.endpoint, keys, timeout_s=5),
             clock=now_ms,
-            on_call=told,
+            on_call=called,
             before_change=tenure.before_change,
         )
         resources = Resources(client)
         await resources.start()
         kafka = Topics()
-        watch = Watch(tenure, report)
+        watch = Watch(tenure, report, signs)
         desk = Desk(resources, RegionStore(engine, HERE, clock), cast(Publisher, kafka), clock, watch)
         hub = HubStore(engine, clock)
         merger = Merger(hub, Topology((FAR, HERE)))
