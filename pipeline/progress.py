@@ -6,9 +6,10 @@ the embedded mode, whose watermark may only move over events that were merged; `
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -20,6 +21,17 @@ from pipeline.core.stall import Place
 TIMEOUT_S: Final = 10.0
 SOON_S: Final = 2.5
 """For who only wants to know how it stands: whoever asks waits for 3 s."""
+OLDEST_S: Final = 1.0
+"""How long a look at the oldest messages may take: what is not read by then is not told this time."""
+READING: Final = {
+    "group.id": "region-sync.progress",
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",  # what was deleted meanwhile is older still
+    "fetch.message.max.bytes": "65536",
+    "fetch.wait.max.ms": "50",  # an older fetch that found nothing is waited for
+    "queued.max.messages.kbytes": "64",
+    "log_level": "2",
+}
 Offsets = dict[int, int]
 """Partition → offset of the next message."""
 
@@ -78,10 +90,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Of one topic: messages that its consumers have acknowledged, and those that are left."""
+    """Of one topic: messages that its consumers have acknowledged, and those that are left; when the oldest
+    of these was written, in ms, as far as it could be read at once."""
 
     committed: int
     left: int
+    since: int | None = None
 
 
 class Lags:
@@ -90,6 +104,7 @@ class Lags:
     def __init__(self, brokers: str, options: Mapping[str, str], partitions: int) -> None:
         self._admin = kafka.AdminClient({**options, "bootstrap.servers": brokers, "log_level": "2"})
         self._partitions = range(partitions)
+        self._consumer = Consumer({**READING, **options, "bootstrap.servers": brokers})
 
     def read(self, consumed: Mapping[str, Sequence[str]]) -> dict[str, Lag]:
         """Topic → its lag, for each group's topics. Raises `TemporaryError`."""
@@ -99,29 +114,16 @@ class Lags:
         asked = {group: self._committed(group, names) for group, names in consumed.items()}
         done = dict(pair for future in asked.values() for pair in _committed(_result(future)))
         found = dict.fromkeys(names, Lag(0, 0))
+        behind = []
         for place, end in ends.items():
             committed = done.get((place.topic, place.partition), 0)
             so_far = found[place.topic]
             left = max(0, _result(end).offset - committed)
             found[place.topic] = Lag(so_far.committed + committed, so_far.left + left)
-        return found
-
-    def places(self, group: str, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Place]:
-        """(topic, partition) → how far the group has acknowledged it, and where it ends. What Kafka itself
-        has deleted by now is not left to do. Raises `TemporaryError`."""
-        wanted = [TopicPartition(*place) for place in places]
-        first: Any = kafka.OffsetSpec.earliest()  # type: ignore[attr-defined,no-untyped-call]
-        last: Any = kafka.OffsetSpec.latest()  # type: ignore[attr-defined,no-untyped-call]
-        starts = self._admin.list_offsets(dict.fromkeys(wanted, first), request_timeout=SOON_S)
-        ends = self._admin.list_offsets(dict.fromkeys(wanted, last), request_timeout=SOON_S)
-        asked = [ConsumerGroupTopicPartitions(group, wanted)]
-        done = self._admin.list_consumer_group_offsets(asked, request_timeout=SOON_S)[group]
-        committed = dict(_committed(_result(done)))
-        found = {}
-        for one in wanted:
-            key = one.topic, one.partition
-            begun = max(committed.get(key, 0), _result(starts[one]).offset)
-            found[key] = Place(begun, _result(ends[one]).offset)
+            if left:
+                behind.append(TopicPartition(place.topic, place.partition, committed))
+        for topic, since in self._oldest(behind).items():
+            found[topic] = replace(found[topic], since=since)
         return found
 
     def answers(self, topic: str) -> None:
@@ -131,6 +133,26 @@ class Lags:
         except KafkaException as error:
             raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
 
+    def _oldest(self, behind: list[TopicPartition]) -> dict[str, int]:
+        """Topic → when the first of its messages in these places was written, in ms."""
+        found: dict[str, int] = {}
+        waited_for = {(place.topic, place.partition) for place in behind}
+        limit = time.monotonic() + OLDEST_S
+        self._consumer.assign(behind)
+        try:
+            while waited_for and (left := limit - time.monotonic()) > 0:
+                message = self._consumer.poll(left)
+                if message is None or message.error() is not None:
+                    continue
+                topic, partition = str(message.topic()), message.partition() or 0
+                if (topic, partition) in waited_for:
+                    waited_for.discard((topic, partition))
+                    written = message.timestamp()[1]
+                    found[topic] = min(written, found.get(topic, written))
+        finally:
+            self._consumer.unassign()
+        return found
+
     def _places(self, names: Sequence[str]) -> list[TopicPartition]:
         return [TopicPartition(name, number) for name in names for number in self._partitions]
 
@@ -138,6 +160,30 @@ class Lags:
         wanted = [ConsumerGroupTopicPartitions(group, self._places(names))]
         asked: Future[Any] = self._admin.list_consumer_group_offsets(wanted, request_timeout=SOON_S)[group]
         return asked
+
+
+class Places:
+    """Where one group's partitions end, and how far they are acknowledged. Joins no group. By a consumer: the
+    admin client of librdkafka 2.16 may abort the process when a broker dies that it asks for offsets."""
+
+    def __init__(self, brokers: str, options: Mapping[str, str], group: str) -> None:
+        own = {"bootstrap.servers": brokers, "log_level": "2", "group.id": group, "enable.auto.commit": False}
+        self._consumer = Consumer({**options, **own})
+
+    def read(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Place]:
+        """(topic, partition) → its place. What Kafka itself has deleted by now is not left to do. Waits for
+        the network; raises `TemporaryError`."""
+        found = {}
+        try:
+            wanted = [TopicPartition(*place) for place in places]
+            for one in self._consumer.committed(wanted, timeout=SOON_S):
+                first, end = self._consumer.get_watermark_offsets(
+                    TopicPartition(one.topic, one.partition), timeout=SOON_S
+                )
+                found[one.topic, one.partition] = Place(max(one.offset, first), end)
+        except KafkaException as error:
+            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+        return found
 
 
 def _committed(found: ConsumerGroupTopicPartitions) -> Iterator[tuple[tuple[str, int], int]]:

@@ -19,7 +19,7 @@ from pipeline.cloudstack.pace import PAUSE_MAX_S
 from pipeline.core.stall import Place
 from pipeline.metrics.health import Assigned
 from pipeline.metrics.instruments import Instruments
-from pipeline.progress import Lags
+from pipeline.progress import Places
 from pipeline.settings import Region, Settings
 
 PUBLISH_MAX_S: Final = int(PRODUCER["message.timeout.ms"]) / 1000
@@ -46,12 +46,12 @@ def lag_watchdog(
     if settings.stall_limit_s is None:
         return None
     part, name = group
-    lags: list[Lags] = []
+    places: list[Places] = []
 
     def ask(assigned: Collection[Partition]) -> Mapping[Partition, Place]:
-        if not lags:  # connected at the first look, in the watchdog's own thread
-            lags.append(Lags(wires.brokers, wires.kafka_options, settings.partitions))
-        return lags[0].places(name, assigned)
+        if not places:  # connected at the first look, in the watchdog's own thread
+            places.append(Places(wires.brokers, wires.kafka_options, name))
+        return places[0].read(assigned)
 
     watch = LagWatch(part, watched, lambda: known.partitions or (), ask)
     wires.instruments.watch_stall(part, watch)

@@ -76,13 +76,16 @@ class LagWatch:
         """Until cancelled, or `Stuck`."""
         every_s = min(LOOK_EVERY_S, limit_s / LOOKS)
         # A thread of its own: those that all share may be what hangs.
-        with ThreadPoolExecutor(1, "watchdog") as own:
+        own = ThreadPoolExecutor(1, "watchdog")
+        try:
             while True:
                 await asyncio.sleep(every_s)
                 self._stall = follow(self._stall, await self.look(own), every_s)
                 words = self._stall.words(limit_s)
                 if words is not None:
                     raise Stuck(f"{self._part}: {words}", EXIT_STALLED)
+        finally:
+            own.shutdown(wait=False, cancel_futures=True)
 
     async def look(self, own: ThreadPoolExecutor | None = None) -> Look:
         """How it stands now."""

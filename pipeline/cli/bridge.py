@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from bridges.bridge import Beside, run_bridge
 from bridges.relay import Counters
 from pipeline.bridging import SavedWatermark, bridge_settings, open_log
-from pipeline.cli.auditing import now_ms
+from pipeline.cli.database import now_ms
 from pipeline.core.errors import PermanentError
 from pipeline.settings import Region, Settings
 from pipeline.turning import watched_loop
