@@ -177,10 +177,12 @@ class Places:
         try:
             wanted = [TopicPartition(*place) for place in places]
             for one in self._consumer.committed(wanted, timeout=SOON_S):
-                first, end = self._consumer.get_watermark_offsets(
+                ends: Any = self._consumer.get_watermark_offsets(
                     TopicPartition(one.topic, one.partition), timeout=SOON_S
                 )
-                found[one.topic, one.partition] = Place(max(one.offset, first), end)
+                if one.error is not None or ends is None:  # None: no answer in time
+                    raise TemporaryError(f"Kafka does not tell of {one.topic}/{one.partition}")
+                found[one.topic, one.partition] = Place(max(one.offset, ends[0]), ends[1])
         except KafkaException as error:
             raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
         return found
