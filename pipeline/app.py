@@ -27,24 +27,27 @@ from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken, taken
 from pipeline.agents.merge import Merger
-from pipeline.agents.pruning import prune_periodically
+from pipeline.agents.pruning import prune_periodically, purge_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
+from pipeline.agents.rewind import rewind
 from pipeline.agents.signs import Signs
 from pipeline.agents.tenure import SESSION_S, Tenure
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
+from pipeline.config.region import DAY_MS
 from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
-from pipeline.metrics.health import Assigned, Health
+from pipeline.metrics.health import Health
 from pipeline.metrics.instruments import Instruments
 from pipeline.outbox.decisions import DecisionStore
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.pulses import PulseStore
 from pipeline.outbox.region import RegionStore
+from pipeline.outbox.retention import Ages, Retention
 from pipeline.outbox.scans import ScanStore
 from pipeline.outbox.terms import Terms
 from pipeline.reach import client_settings
@@ -52,7 +55,7 @@ from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner
 from pipeline.settings import Region, Settings
-from pipeline.watching import Dog, lag_watchdog, lane_watchdog
+from pipeline.watching import Dog, lag_watchdog, lane_watchdog, watch_partitions
 
 COMMIT_EVERY_S: Final = 0.5
 """What a worker that ends without a word leaves to be done twice: at most this much."""
@@ -92,7 +95,7 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
     place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments)
     hub = Hub(store, Merger(store, rules), publisher, place)
     wiring.instruments.watch_guard("hub", hub.guard)
-    known = _watch_partitions(app, "hub", wiring)
+    known = watch_partitions(app, "hub", wiring)
     _guard(app, lag_watchdog(settings, wiring, ("hub", topics.HUB_GROUP), hub, known))
     _consume(app, topics.OBSERVATIONS, hub.take)
     _consume(app, topics.DEAD_LETTERS, hub.take_dead_letter)
@@ -100,14 +103,24 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
 
     async def work() -> None:
         try:
-            pruning = prune_periodically(DecisionStore(wiring.engine), wiring.clock)
-            async with beside(pruning, "deleting old decisions"):
+            ages = _ages(settings)
+            decisions, told = DecisionStore(wiring.engine, ages.outbox_ms), wiring.instruments
+            pruning = prune_periodically(decisions, wiring.clock, report=told)
+            purging = purge_periodically(Retention(wiring.engine, ages), wiring.clock, told)
+            async with (
+                beside(pruning, "deleting old decisions"),
+                beside(purging, "deleting what is old and over"),
+            ):
                 await hub.run(settings.hub.batch)
         finally:
             publisher.close()
 
     _run(app, work)
     return app
+
+
+def _ages(settings: Settings) -> Ages:
+    return Ages(settings.retention.outbox_days * DAY_MS, settings.retention.ledger_days * DAY_MS)
 
 
 def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
@@ -117,7 +130,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     answers = Reached(wiring.clock)
     desk = _desk(region, publisher, wiring, _calls(region, wiring, answers))
     worker = _worker(region, desk, wiring)
-    known = _watch_partitions(app, region.name, wiring)
+    known = watch_partitions(app, region.name, wiring)
     group = region.name, topics.region_group(region.name)
     _guard(app, lag_watchdog(settings, wiring, group, worker, known))
     _guard(app, lane_watchdog(settings, wiring, region, desk.signs))
@@ -217,22 +230,6 @@ def _guard(app: faust.App, dog: Dog | None) -> None:
         _run(app, dog)
 
 
-def _watch_partitions(app: faust.App, part: str, wiring: Wiring) -> Assigned:
-    """So that the process is ready only once it has its partitions."""
-    known = Assigned()
-    wiring.health.checks[f"partitions of {part}"] = known.answer
-
-    async def assigned(_app: Any, /, *args: Any, **_signal: Any) -> None:
-        known.partitions = frozenset((tp.topic, tp.partition) for tp in args[0])
-
-    async def revoked(_app: Any, /, *_args: Any, **_signal: Any) -> None:
-        known.partitions = None
-
-    app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
-    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
-    return known
-
-
 def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
     """`table_standby_replicas` stays at its default of 1, though there are no tables: at 0 Faust falls back
     to an assignor that puts equal partitions of two topics on different workers (engine.md)."""
@@ -255,6 +252,8 @@ def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
     )
     if wiring.embedded:
         ask_soon(app)
+    else:
+        rewind(app)
     return app
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pipeline.agents.acknowledge import Partition
 from pipeline.agents.publish import PRODUCER
@@ -17,7 +17,7 @@ from pipeline.agents.signs import Signs
 from pipeline.agents.watchdog import LagWatch, Watched, watch_lanes
 from pipeline.cloudstack.pace import PAUSE_MAX_S
 from pipeline.core.stall import Place
-from pipeline.metrics.health import Assigned
+from pipeline.metrics.health import Assigned, Health
 from pipeline.metrics.instruments import Instruments
 from pipeline.progress import Places
 from pipeline.settings import Region, Settings
@@ -37,6 +37,24 @@ class Wires(Protocol):
     def kafka_options(self) -> Mapping[str, str]: ...
     @property
     def instruments(self) -> Instruments: ...
+    @property
+    def health(self) -> Health: ...
+
+
+def watch_partitions(app: Any, part: str, wires: Wires) -> Assigned:
+    """Of a Faust app. So that the process is ready only once it has its partitions."""
+    known = Assigned()
+    wires.health.checks[f"partitions of {part}"] = known.answer
+
+    async def assigned(_app: Any, /, *args: Any, **_signal: Any) -> None:
+        known.partitions = frozenset((tp.topic, tp.partition) for tp in args[0])
+
+    async def revoked(_app: Any, /, *_args: Any, **_signal: Any) -> None:
+        known.partitions = None
+
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    return known
 
 
 def lag_watchdog(
