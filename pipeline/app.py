@@ -22,7 +22,7 @@ from faust.types import StreamT
 from pipeline.agents.acknowledge import Partition
 from pipeline.agents.apply import Rules
 from pipeline.agents.beside import beside
-from pipeline.agents.desk import Desk
+from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken, taken
@@ -32,13 +32,15 @@ from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
 from pipeline.agents.rewind import rewind
+from pipeline.agents.signs import Signs
+from pipeline.agents.tenure import SESSION_S, Tenure
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.config.region import DAY_MS
 from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
-from pipeline.metrics.health import Assigned, Health
+from pipeline.metrics.health import Health
 from pipeline.metrics.instruments import Instruments
 from pipeline.outbox.decisions import DecisionStore
 from pipeline.outbox.engine import Engine
@@ -47,15 +49,16 @@ from pipeline.outbox.pulses import PulseStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.retention import Ages, Retention
 from pipeline.outbox.scans import ScanStore
+from pipeline.outbox.terms import Terms
 from pipeline.reach import client_settings
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner
 from pipeline.settings import Region, Settings
+from pipeline.watching import Dog, lag_watchdog, lane_watchdog, watch_partitions
 
 COMMIT_EVERY_S: Final = 0.5
 """What a worker that ends without a word leaves to be done twice: at most this much."""
-SESSION_S: Final = 10.0
 HEARTBEAT_S: Final = 2.0
 
 Take = Callable[[Taken], Awaitable[None]]
@@ -92,7 +95,8 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
     place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments)
     hub = Hub(store, Merger(store, rules), publisher, place)
     wiring.instruments.watch_guard("hub", hub.guard)
-    _watch_partitions(app, "hub", wiring)
+    known = watch_partitions(app, "hub", wiring)
+    _guard(app, lag_watchdog(settings, wiring, ("hub", topics.HUB_GROUP), hub, known))
     _consume(app, topics.OBSERVATIONS, hub.take)
     _consume(app, topics.DEAD_LETTERS, hub.take_dead_letter)
     _let_go(app, hub.give_up)
@@ -124,22 +128,16 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     app = _app(topics.region_group(region.name), settings, wiring)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     answers = Reached(wiring.clock)
-    told = _calls(region, wiring, answers)
-    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=told)
-    resources = Resources(client)
-    worker = _worker(region, resources, publisher, wiring)
-    _watch_partitions(app, region.name, wiring)
+    desk = _desk(region, publisher, wiring, _calls(region, wiring, answers))
+    worker = _worker(region, desk, wiring)
+    known = watch_partitions(app, region.name, wiring)
+    group = region.name, topics.region_group(region.name)
+    _guard(app, lag_watchdog(settings, wiring, group, worker, known))
+    _guard(app, lane_watchdog(settings, wiring, region, desk.signs))
     reached, began = asyncio.Event(), wiring.clock()
 
-    def once_reached(take: Take) -> Take:
-        async def waits(one: Taken) -> None:
-            await reached.wait()
-            await take(one)
-
-        return waits
-
-    _consume(app, topics.events(region.name), once_reached(worker.take_event))
-    _consume(app, topics.desired(region.name), once_reached(worker.take_desired))
+    _consume(app, topics.events(region.name), _once(reached, worker.take_event))
+    _consume(app, topics.desired(region.name), _once(reached, worker.take_desired))
     _let_go(app, worker.give_up)
 
     async def work() -> None:
@@ -147,14 +145,14 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
             beating = Heart(region.name, answers, worker.lanes, worker.guard)
             async with (
                 beside(beating.beat(PulseStore(wiring.engine), wiring.clock), "heartbeat"),
-                beside(answers.listen(partial(client.call, SIGN_OF_LIFE, {})), "signs of life"),
+                beside(answers.listen(partial(desk.client.call, SIGN_OF_LIFE, {})), "signs of life"),
             ):
-                await worker.guard.patiently(f"region {region.name}", resources.start)
+                await worker.guard.patiently(f"region {region.name}", desk.resources.start)
                 reached.set()
-                filling = Filling(resources, publisher, began, wiring)
+                filling = Filling(desk.resources, publisher, began, wiring)
                 await _work(worker, filling, settings, region, wiring)
         finally:
-            await client.aclose()
+            await desk.client.aclose()
             publisher.close()
 
     _run(app, work)
@@ -173,9 +171,23 @@ async def _work(
             group.create_task(_scan(filling.resources, filling.publisher, region, wiring))
 
 
-def _worker(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> RegionWorker:
+def _desk(region: Region, publisher: Publisher, wiring: Wiring, told: Callable[[CallRecord], None]) -> Desk:
+    """Everything outside of the worker, and what keeps it from all that is another worker's by now."""
+    tenure, signs = Tenure(Terms(wiring.engine, region.name, wiring.clock).next), Signs()
+
+    def called(call: CallRecord) -> None:
+        signs.give()
+        told(call)
+
+    client = CloudStack(
+        client_settings(region), clock=wiring.clock, on_call=called, before_change=tenure.before_change
+    )
     store = RegionStore(wiring.engine, region.name, wiring.clock)
-    desk = Desk(resources, store, publisher, wiring.clock, wiring.instruments)
+    watch = Watch(tenure, wiring.instruments, signs)
+    return Desk(Resources(client), store, publisher, wiring.clock, watch)
+
+
+def _worker(region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
     worker = RegionWorker(desk, region.lanes, Rules(region.mode, region.removals.limits()))
     wiring.instruments.watch_lanes(region.name, worker.lanes)
     wiring.instruments.watch_guard(region.name, worker.guard)
@@ -203,19 +215,19 @@ def _calls(region: Region, wiring: Wiring, reached: Reached) -> Callable[[CallRe
     return called
 
 
-def _watch_partitions(app: faust.App, part: str, wiring: Wiring) -> None:
-    """So that the process is ready only once it has its partitions."""
-    known = Assigned()
-    wiring.health.checks[f"partitions of {part}"] = known.answer
+def _once(reached: asyncio.Event, take: Take) -> Take:
+    """Not before the region was reached."""
 
-    async def assigned(_app: Any, /, *args: Any, **_signal: Any) -> None:
-        known.partitions = len(args[0])
+    async def waits(one: Taken) -> None:
+        await reached.wait()
+        await take(one)
 
-    async def revoked(_app: Any, /, *_args: Any, **_signal: Any) -> None:
-        known.partitions = None
+    return waits
 
-    app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
-    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+
+def _guard(app: faust.App, dog: Dog | None) -> None:
+    if dog is not None:
+        _run(app, dog)
 
 
 def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:

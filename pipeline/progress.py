@@ -7,7 +7,7 @@ the embedded mode, whose watermark may only move over events that were merged; `
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka import admin as kafka
 
 from pipeline.core.errors import TemporaryError
+from pipeline.core.stall import Place
 
 TIMEOUT_S: Final = 10.0
 SOON_S: Final = 2.5
@@ -159,6 +160,32 @@ class Lags:
         wanted = [ConsumerGroupTopicPartitions(group, self._places(names))]
         asked: Future[Any] = self._admin.list_consumer_group_offsets(wanted, request_timeout=SOON_S)[group]
         return asked
+
+
+class Places:
+    """Where one group's partitions end, and how far they are acknowledged. Joins no group. By a consumer: the
+    admin client of librdkafka 2.16 may abort the process when a broker dies that it asks for offsets."""
+
+    def __init__(self, brokers: str, options: Mapping[str, str], group: str) -> None:
+        own = {"bootstrap.servers": brokers, "log_level": "2", "group.id": group, "enable.auto.commit": False}
+        self._consumer = Consumer({**options, **own})
+
+    def read(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Place]:
+        """(topic, partition) → its place. What Kafka itself has deleted by now is not left to do. Waits for
+        the network; raises `TemporaryError`."""
+        found = {}
+        try:
+            wanted = [TopicPartition(*place) for place in places]
+            for one in self._consumer.committed(wanted, timeout=SOON_S):
+                ends: Any = self._consumer.get_watermark_offsets(
+                    TopicPartition(one.topic, one.partition), timeout=SOON_S
+                )
+                if one.error is not None or ends is None:  # None: no answer in time
+                    raise TemporaryError(f"Kafka does not tell of {one.topic}/{one.partition}")
+                found[one.topic, one.partition] = Place(max(one.offset, ends[0]), ends[1])
+        except KafkaException as error:
+            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+        return found
 
 
 def _committed(found: ConsumerGroupTopicPartitions) -> Iterator[tuple[tuple[str, int], int]]:

@@ -34,9 +34,10 @@ from pipeline.outbox.untold import untold
 from pipeline.progress import Progress
 from pipeline.reach import topic_names
 from pipeline.settings import Region, Settings
+from pipeline.turning import watched_loop
 from pipeline.web import Server, serve
 from pipeline.wire import encode
-from pipeline.worker import region_rows, wire, within_limit
+from pipeline.worker import exit_code, region_rows, wire, within_limit
 
 LOOK_EVERY_S: Final = 0.2
 QUIET: Final = {"log_level": "2"}
@@ -68,6 +69,10 @@ class Running:
     bridges: tuple[AnyBridge, ...]
     bridging: tuple[asyncio.Task[None], ...]
     server: Server | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code(self.apps) or int(self.broken)
 
     @property
     def broken(self) -> bool:
@@ -114,7 +119,7 @@ async def pipeline(
             for task in following:
                 task.cancel()
             await asyncio.gather(*(bridge.stop() for bridge in bridges))
-            await within_limit([app.stop() for app in apps])
+            await within_limit([app.stop() for app in apps], exit_code(apps) or 1)
             progress.close()
 
 
@@ -186,8 +191,13 @@ async def _until_signal(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    with watched_loop():
+        return await _until(settings, stop)
+
+
+async def _until(settings: Settings, stop: asyncio.Event) -> int:
     async with pipeline(settings) as running:
         log.info("running: %s", ", ".join(region.name for region in settings.active))
         while not stop.is_set() and not running.broken:
             await asyncio.wait({asyncio.ensure_future(stop.wait())}, timeout=LOOK_EVERY_S)
-        return 1 if running.broken else 0
+        return running.exit_code

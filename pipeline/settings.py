@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.config import roles, source
 from pipeline.config.complaints import sentences
-from pipeline.config.region import Part, Region, check_names
+from pipeline.config.region import Part, Region, Seconds, check_names
 from pipeline.config.roles import ALL, HUB, Role
 from pipeline.config.source import SettingsError
 from pipeline.core.records import Topology
@@ -42,6 +42,8 @@ EMBEDDED: Final = "embedded"
 EMBEDDED_PARTITIONS: Final = 4
 """Fixed in librdkafka's mock cluster (engine.md, "Embedded broker")."""
 PARTITIONS: Final = 12
+STALL_LIMIT_S: Final = 600.0
+"""A worker with messages that finishes none for so long is ended. Regions may make us pause for 300 s."""
 
 DATABASES: Final = ("sqlite", "mysql+pymysql", "mariadb+pymysql")
 _BROKER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}", re.ASCII)
@@ -96,6 +98,7 @@ class Settings(Part):
     replicas: int | None = Field(default=None, ge=1, le=10)
     database: str = Field(default="sqlite:///region-sync.db", repr=False)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    stall_limit_s: Seconds | None = STALL_LIMIT_S
     hub: Hub = Hub()
     web: Web = Web()
     retention: Retention = Retention()

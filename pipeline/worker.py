@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import faust
 
+from pipeline.agents.watchdog import Stuck
 from pipeline.app import Wiring, hub_app, region_app
 from pipeline.config.region import DAY_MS
 from pipeline.core import topics
@@ -24,6 +25,7 @@ from pipeline.outbox.audit import AuditStore, RegionRow
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.reach import Kafka, too_short, topic_names
 from pipeline.settings import Environment, Region, Settings
+from pipeline.turning import watched_loop
 from pipeline.web import serve
 
 STOP_LIMIT_S: Final = 10.0
@@ -100,26 +102,34 @@ async def serve_apps(build: Callable[[], Sequence[faust.App]]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     apps = build()
-    for app in apps:
-        app.finalize()
-        await app.start()
-    while not stop.is_set() and not any(app.crashed for app in apps):
-        await _signalled(stop)
-    failed = any(app.crashed for app in apps)
-    await within_limit([app.stop() for app in apps])
-    return 1 if failed else 0
+    with watched_loop():
+        for app in apps:
+            app.finalize()
+            await app.start()
+        while not stop.is_set() and not any(app.crashed for app in apps):
+            await _signalled(stop)
+        code = exit_code(apps)
+        await within_limit([app.stop() for app in apps], code or 1)
+    return code
 
 
-async def within_limit(stopping: Sequence[Awaitable[Any]]) -> None:
-    """Ends the process when a stop hangs: with events that were never acknowledged Faust may wait for ever
-    (engine.md)."""
+def exit_code(apps: Sequence[faust.App]) -> int:
+    """0: none of them crashed; else a watchdog's own code, or 1."""
+    reasons = [app.crash_reason for app in apps if app.crashed]
+    codes = [reason.exit_code for reason in reasons if isinstance(reason, Stuck)]
+    return max(codes, default=1 if reasons else 0)
+
+
+async def within_limit(stopping: Sequence[Awaitable[Any]], code: int = 1) -> None:
+    """Ends the process, with this exit code, when a stop hangs: with events that were never acknowledged
+    Faust may wait for ever (engine.md)."""
     try:
         async with asyncio.timeout(STOP_LIMIT_S):
             await asyncio.gather(*stopping)
     except TimeoutError:
         log.warning("not stopped after %.0f s: ending", STOP_LIMIT_S)
         logging.shutdown()
-        os._exit(1)
+        os._exit(code)
 
 
 async def _signalled(stop: asyncio.Event) -> None:

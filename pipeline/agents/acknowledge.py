@@ -31,6 +31,11 @@ class InOrder:
         """Events begun and not acknowledged yet."""
         return sum(len(pending) for pending in self._partitions.values())
 
+    @property
+    def busy(self) -> set[Partition]:
+        """Partitions with such events."""
+        return {partition for partition, pending in self._partitions.items() if pending}
+
     def begin(self, partition: Partition, offset: int, acknowledge: Callable[[], object]) -> None:
         """An event arrived; `acknowledge` is called once it and all before it are finished."""
         pending = self._partitions.setdefault(partition, OrderedDict())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pipeline.agents import ending
 from pipeline.agents.calls import Caller, Found, ParentGone
@@ -19,6 +20,7 @@ from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.doubt import Doubts
 from pipeline.agents.removal import Remover
 from pipeline.agents.report import tell_applied
+from pipeline.agents.tenure import Lost
 from pipeline.cloudstack.errors import Refused
 from pipeline.cloudstack.eventlog import History
 from pipeline.core.effect import Futile, again, difference
@@ -66,6 +68,7 @@ class Applier:
         """Settles the row; says whether the entity was read and told. `hinted_at`: when a change that is not
         read yet was made there (ms). Raises `TemporaryError`: nothing is settled, to be tried again."""
         context = await self._desk.context(desired)
+        self._desk.tenure.asks(partial(self._desk.unchanged, desired, context))
         if self._mode is Mode.PAUSED:
             await self._desk.settle(ending.paused(desired, context, self._desk.clock()))
             return False
@@ -80,7 +83,7 @@ class Applier:
                 settlement, told = ending.refused(desired, context, error, self._desk.clock()), False
             except ParentGone:
                 settlement, told = await self._without_parent(desired, context), False
-            except TemporaryError as error:
+            except (TemporaryError, Lost) as error:
                 self.doubts.note(desired, context.local, _in_local(desired.fields, context), calls)
                 if calls:
                     trying = ending.ended(desired, context, "trying", str(error))
@@ -150,7 +153,8 @@ class Applier:
             # Before anybody can hear of the account, and take its founder for one that is still to be made.
             came = [user.uuid for user in after.users[:1] if not is_stand_in(user)]
             await asyncio.to_thread(self._desk.store.came_with, desired.uuid, came)
-        seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version, lost)
+        wrote = bool(planned.calls) and not planned.left_alone
+        seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version, lost, wrote=wrote)
         await self._desk.publish(after, seen, desired.uuid)
         return ending.delivered(desired, context, planned, after), True
 

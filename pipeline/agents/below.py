@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pipeline.agents.publish import Message
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.events import hint
+from pipeline.core.events import HINT, SCAN, hint
 from pipeline.core.records import Observation, Record
 from pipeline.outbox.hub import HubStore
 
@@ -20,11 +20,13 @@ from pipeline.outbox.hub import HubStore
 @dataclass(slots=True)
 class Below:
     """Of one batch: its removals, (region, canonical UUID) → when; its parents → what was placed there; the
-    users known only by their account's word, (region, UUID there) → when."""
+    users known only by their account's word, and of what a worker told that had lost it, (region, UUID there)
+    → when; of the latter also the kind."""
 
     gone: dict[tuple[str, str], int] = field(default_factory=dict)
     placed: dict[str, dict[str, Kind]] = field(default_factory=dict)
     doubtful: dict[tuple[str, str], int] = field(default_factory=dict)
+    outdated: dict[tuple[str, str], tuple[Kind, int]] = field(default_factory=dict)
 
     def note(self, seen: Observation, record: Record | None) -> None:
         """An observation in canonical UUIDs and the record as it is now, if any; a redelivered one too, so
@@ -45,6 +47,9 @@ class Below:
         found = {
             (region, user): _hint(region, Kind.USER, user, t) for (region, user), t in self.doubtful.items()
         }
+        for (region, local), (kind, t) in self.outdated.items():
+            # As after a scan: nobody says that anything befell it, and the region's log tells when.
+            found[region, local] = _hint(region, kind, local, t, SCAN)
         for (region, parent), time in self.gone.items():
             for kind, _, local in store.children([parent], region):
                 found[region, local] = _hint(region, kind, local, time)
@@ -57,5 +62,5 @@ class Below:
         return list(found.values())
 
 
-def _hint(region: str, kind: Kind, local: str, time: int) -> Message:
-    return Message(topics.events(region), local.encode(), hint(kind, local, time))
+def _hint(region: str, kind: Kind, local: str, time: int, event: str = HINT) -> Message:
+    return Message(topics.events(region), local.encode(), hint(kind, local, time, event))

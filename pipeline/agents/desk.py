@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline import wire
 from pipeline.agents.batch import Batcher
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.report import SILENT, Report, timed
+from pipeline.agents.signs import Signs
+from pipeline.agents.tenure import Outdated, Tenure
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
@@ -42,6 +44,17 @@ class Sighting:
     applied: int | None = None
     lost: bool = False
     created: int | None = None
+    wrote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who looks at what the worker does: who says whether it may still do it, who counts it, and who notices
+    that it does nothing any more."""
+
+    tenure: Tenure
+    report: Report = SILENT
+    signs: Signs = field(default_factory=Signs)
 
 
 class Desk:
@@ -53,9 +66,11 @@ class Desk:
         store: RegionStore,
         publisher: Publisher,
         clock: Callable[[], int],
-        report: Report = SILENT,
+        watch: Watch,
     ) -> None:
-        self.report = report
+        self.report = report = watch.report
+        self.tenure = watch.tenure
+        self.signs = watch.signs
         self.resources = resources
         self.store = store
         self.clock = clock
@@ -77,6 +92,12 @@ class Desk:
     async def context(self, desired: Desired) -> Context:
         return await self._contexts.ask(desired)
 
+    async def unchanged(self, desired: Desired, known: Context) -> None:
+        """Raises `Outdated` where the row has ended, or something newer is known, since `known` was read."""
+        now = await self._contexts.ask(desired)
+        if _stage(now) != _stage(known):
+            raise Outdated(f"{desired.kind} {desired.uuid}: another worker has been at it")
+
     async def is_here(self, local: str) -> bool:
         """Whether the region is known to hold the entity by now, from what was observed or applied."""
         return await self._places.ask(local)
@@ -87,7 +108,8 @@ class Desk:
         self.settled.set()
 
     async def publish(self, snapshot: Snapshot, sighting: Sighting, canonical: str | None = None) -> None:
-        """What was seen, to the hub; returns when Kafka has it. What is never touched is never told."""
+        """What was seen, to the hub; returns when Kafka has it. What is never touched is never told. Raises
+        `Lost`, and `Outdated` where it is to be read again first."""
         if snapshot.protected or is_makeshift(snapshot):
             return
         key = canonical or await self._names.ask(snapshot.uuid)
@@ -102,6 +124,8 @@ class Desk:
             founder=_founder(snapshot),
             lost=sighting.lost,
             created=sighting.created,
+            term=self.tenure.before_word(),
+            wrote=sighting.wrote,
         )
         await self._publisher.publish([Message(topics.OBSERVATIONS, key.encode(), wire.encode(observation))])
 
@@ -146,6 +170,10 @@ class Desk:
     def _here(self, locals_: Sequence[str]) -> list[bool]:
         here = self.store.here(set(locals_))
         return [local in here for local in locals_]
+
+
+def _stage(context: Context) -> tuple[str | None, int, int]:
+    return context.state, context.newest, context.applied_version
 
 
 def _founder(snapshot: Snapshot) -> Founder | None:

@@ -56,6 +56,7 @@ def ended(desired: Desired, context: Context, state: State, message: str = "") -
         message=message,
         local=context.local,
         applied=UNTOUCHED,
+        context_time=context.time,
     )
 
 
@@ -101,7 +102,7 @@ def parked(desired: Desired, context: Context, blocker: str, now: int) -> Settle
     """Until the entity in the way has gone, or come."""
     word = "after" if desired.fields is None else "for"
     waiting = ended(desired, context, "pending", f"waits {word} {blocker}")
-    return replace(waiting, waits_for=blocker, due_time=now + PARK_MS, context_time=context.time)
+    return replace(waiting, waits_for=blocker, due_time=now + PARK_MS)
 
 
 def parked_with_held(desired: Desired, context: Context, blocker: str, now: int) -> Settlement:

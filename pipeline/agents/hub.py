@@ -61,12 +61,15 @@ class Hub:
         self._decide = timed(place.report, "merge", self._decide_and_commit)
         self._queue: asyncio.Queue[Taken] = asyncio.Queue(QUEUED)
         self._given_up: set[Partition] = set()
+        self._under_way: Counter[Partition] = Counter()
+        self.done = 0
         self.guard = Guard()
         self.outcomes: Counter[str] = Counter()
 
     async def take(self, taken: Taken) -> None:
         """A message of the observations topic; waits while too many do."""
         self._given_up.discard(taken.partition)
+        self._under_way[taken.partition] += 1
         await self._queue.put(taken)
 
     async def take_dead_letter(self, taken: Taken) -> None:
@@ -86,10 +89,20 @@ class Hub:
         )
         self._report.dead_letter(letter.region if letter.region in self._regions else "")
         taken.acknowledge()
+        self.done += 1
 
     def give_up(self, partitions: Collection[Partition]) -> None:
         """These partitions belong to another hub now; the store's revisions keep us from its records."""
         self._given_up |= set(partitions)
+
+    @property
+    def busy(self) -> Collection[Partition]:
+        """Partitions with messages that are not finished."""
+        return {partition for partition, count in self._under_way.items() if count > 0}
+
+    @property
+    def full(self) -> bool:
+        return self._queue.full()
 
     async def run(self, size: int) -> None:
         """Batch after batch of at most `size`, until cancelled. Raises whatever is unknown."""
@@ -97,10 +110,12 @@ class Hub:
             batch = [await self._queue.get()]
             while len(batch) < size and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            batch = [taken for taken in batch if taken.partition not in self._given_up]
-            await self._merge(batch)
-            for taken in batch:
+            ours = [taken for taken in batch if taken.partition not in self._given_up]
+            await self._merge(ours)
+            for taken in ours:
                 taken.acknowledge()
+            self._under_way.subtract(taken.partition for taken in batch)
+            self.done += len(batch)
 
     async def _merge(self, batch: Sequence[Taken]) -> None:
         seen = [one for taken in batch for one in [await self._read(taken)] if one is not None]

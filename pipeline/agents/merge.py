@@ -13,7 +13,7 @@ from typing import Final
 from pipeline.agents.below import Below
 from pipeline.agents.naming import is_called, is_twin, locals_of
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Merged, Outcome, held_below, is_nowhere, merge
+from pipeline.core.merge import Merged, Outcome, held_below, is_nowhere, is_outdated, merge
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -149,10 +149,16 @@ class _Work:
         self.decisions.append(decided(seen, position, merged))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self.below.note(seen, merged.record)
+            if merged.record is not None and is_outdated(merged.record, seen) and not seen.wrote:
+                self.below.outdated[seen.region, local] = (seen.kind, seen.time)
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
         entry.desired += [replace(one, changed=seen.time) for one in merged.desired]
+        if merged.outcome is Outcome.OUTDATED:  # nothing of it is believed
+            if not merged.desired:
+                self.below.outdated[seen.region, local] = (seen.kind, seen.time)
+            return merged.outcome
         entry.conflicts += merged.conflicts
         if seen.fields is not None or was_there:  # else: what was made there since then stays
             parent, present = (seen.fields or {}).get("parent"), seen.fields is not None

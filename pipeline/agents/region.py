@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -23,6 +24,7 @@ from pipeline.agents.intake import Taken
 from pipeline.agents.lanes import Lanes
 from pipeline.agents.observe import SWEPT, Observer
 from pipeline.agents.report import tell_event
+from pipeline.agents.tenure import Held, Lost
 from pipeline.core.events import UNPROMPTED, Event, Unreadable, parse_event
 from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
@@ -44,6 +46,7 @@ class Job:
 
     taken: Taken
     wanted: Event | Desired | Echo
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,27 @@ class RegionWorker:
         rules = rules or Rules()
         self._desk = desk
         self._mode = rules.mode
+        self._tenure = desk.tenure
         self._in_order = InOrder()
+        self._finished = 0
         self.guard = Guard()
         self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
         self._observer = Observer(desk)
-        self._applier = Applier(desk, Caller(desk, self.lanes.exclusive), rules)
+        self._applier = Applier(desk, Caller(desk, self._exclusive), rules)
+
+    @property
+    def done(self) -> int:
+        """Messages that were finished, and calls for others that were made."""
+        return self._finished + self._desk.signs.given
+
+    @property
+    def busy(self) -> Collection[Partition]:
+        """Partitions with messages that are not finished."""
+        return self._in_order.busy
+
+    @property
+    def full(self) -> bool:
+        return self.lanes.full
 
     async def run(self) -> None:
         """Until cancelled, or until something unknown goes wrong, which it raises."""
@@ -74,6 +93,7 @@ class RegionWorker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.lanes.run())
                 group.create_task(self._send_due_rows())
+                group.create_task(self._tenure.run())
         finally:
             await self.lanes.stop()
 
@@ -95,12 +115,12 @@ class RegionWorker:
         tell_event(self._desk.report, self._desk.region, taken, event, outcome)
         doubtful = self._applier.doubts.about(event) if outcome == "echo" else ()
         if doubtful:
-            await self.lanes.put(doubtful[0], Job(taken, Echo(doubtful)))
+            await self._put(doubtful[0], taken, Echo(doubtful))
             return
         if event.uuid is None or outcome != "taken":
             self._finish(taken)
             return
-        await self.lanes.put(event.uuid, Job(taken, event))
+        await self._put(event.uuid, taken, event)
 
     def _judge(self, event: Event) -> Literal["taken", "ignored", "echo"]:
         if event.uuid is None or not event.completed:
@@ -116,17 +136,40 @@ class RegionWorker:
             await self._bury(taken, str(error))
             return
         key = (taken.key or desired.uuid.encode()).decode()
-        await self.lanes.put(key, Job(taken, desired))
+        await self._put(key, taken, desired)
+
+    async def _put(self, key: str, taken: Taken, wanted: Event | Desired | Echo) -> None:
+        held = await self.guard.patiently("term", partial(self._tenure.take, taken.partition))
+        await self.lanes.put(key, Job(taken, wanted, held))
 
     def give_up(self, partitions: Collection[Partition]) -> None:
         """These partitions belong to another worker now."""
+        self._tenure.give_up(partitions)
         self._in_order.forget(partitions)
         self.lanes.discard(lambda job: job.taken.partition in partitions)
 
     async def _work(self, key: str, jobs: list[Job]) -> None:
-        await self.guard.patiently(f"{self._desk.region}: {key}", lambda: self._once(jobs))
-        for job in jobs:
-            self._finish(job.taken)
+        """Until it is done, or lost: then it is read again by whoever has it now."""
+        while jobs := [job for job in jobs if self._tenure.holds(job.held)]:
+            try:
+                await self.guard.patiently(f"{self._desk.region}: {key}", partial(self._attempt, key, jobs))
+            except Lost:
+                log.info("%s: %s belongs to another worker now", self._desk.region, key)
+                continue
+            for job in jobs:
+                self._finish(job.taken)
+            return
+
+    async def _attempt(self, key: str, jobs: list[Job]) -> None:
+        with self._tenure.at_work([job.held for job in jobs]), self._desk.signs.of(key):
+            await self._once(jobs)
+
+    @asynccontextmanager
+    async def _exclusive(self, key: str) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            with self._desk.signs.waiting():
+                await stack.enter_async_context(self.lanes.exclusive(key))
+            yield
 
     async def _once(self, jobs: list[Job]) -> None:
         """Everything that waits for one entity: apply reads it anyway, and so answers the hints."""
@@ -168,4 +211,5 @@ class RegionWorker:
         self._in_order.begin(taken.partition, taken.offset, taken.acknowledge)
 
     def _finish(self, taken: Taken) -> None:
+        self._finished += 1
         self._in_order.finish(taken.partition, taken.offset)

@@ -5,11 +5,16 @@ In: settings and the region. Out: an exit code. Called by `running`.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
 from bridges.bridge import Beside, run_bridge
+from bridges.relay import Counters
 from pipeline.bridging import SavedWatermark, bridge_settings, open_log
 from pipeline.cli.database import now_ms
 from pipeline.core.errors import PermanentError
 from pipeline.settings import Region, Settings
+from pipeline.turning import watched_loop
 
 
 def run(settings: Settings, region: Region) -> int:
@@ -18,7 +23,7 @@ def run(settings: Settings, region: Region) -> int:
     if settings.embedded:
         raise PermanentError("kafka: embedded lives in the process of `region-sync run`, and its bridges too")
     chosen = bridge_settings(settings, region, settings.kafka)
-    beside = _shown(settings.web.host, region)
+    beside = _watched(_shown(settings.web.host, region))
     if chosen.source == "amqp":
         return run_bridge(chosen, beside=beside)
     from pipeline.outbox.engine import migrate, open_database
@@ -26,6 +31,20 @@ def run(settings: Settings, region: Region) -> int:
     migrate(settings.database)
     watermark = SavedWatermark(open_database(settings.database), region.name, now_ms)
     return run_bridge(chosen, open_log(region, now_ms), watermark, beside)
+
+
+def _watched(shown: Beside | None) -> Beside:
+    """As long as the bridge runs, its loop must turn."""
+
+    @asynccontextmanager
+    async def beside(counters: Counters) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(watched_loop())
+            if shown is not None:
+                await stack.enter_async_context(shown(counters))
+            yield
+
+    return beside
 
 
 def _shown(host: str, region: Region) -> Beside | None:

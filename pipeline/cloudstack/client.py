@@ -8,7 +8,7 @@ lanes share one client; `recording` tells each which HTTP calls were its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -90,14 +90,17 @@ class CloudStack:
         clock: Callable[[], int],
         transport: httpx.AsyncBaseTransport | None = None,
         on_call: Callable[[CallRecord], None] | None = None,
+        before_change: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`clock` gives milliseconds since the epoch. `transport` replaces HTTP in tests."""
+        """`clock` gives milliseconds since the epoch. `transport` replaces HTTP in tests. `before_change` is
+        asked before each call that changes something, after all waiting; what it raises, `call` raises."""
         self._settings = settings
         self._clock = clock
         self._secrets = settings.credentials.secrets
         real = transport or pooled(settings.max_connections, settings.verify_tls)
         self._wire = Wire(settings.endpoint, settings.timeout_s, real)
         self._on_call = on_call
+        self._before_change = before_change
         # Waited for here and not in the pool: a call's time is the region's own then.
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._pace = Pace(settings.rate_per_s, lambda: asyncio.get_running_loop().time(), asyncio.sleep)
@@ -195,6 +198,8 @@ class CloudStack:
         """One HTTP call in its turn, recorded."""
         async with self._slots:
             await self._pace.turn()
+            if self._before_change is not None and not is_read(request.command):
+                await self._before_change()
             return await self._timed(request)
 
     async def _timed(self, request: Request) -> Reply:

@@ -44,6 +44,7 @@ class Outcome(StrEnum):
     REMOVED = "removed"
     LOST = "lost"
     MISSED = "missed"
+    OUTDATED = "outdated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ def merge(
         return send(buried, Outcome.REMOVED, conflicts, topology)
     if is_redelivery(record, at):
         return Merged(record, Outcome.REDELIVERED)
+    if is_outdated(record, seen):
+        return _outdated(record, seen, at)
     if seen.fields is None:
         changed, outcome, conflicts = _absent(record, seen, graves.get(record.parent))
     else:
@@ -87,6 +90,12 @@ def merge(
 def is_redelivery(record: Record, at: Position) -> bool:
     """Rule 1: an observation that is not after the last merged one of its log was merged already."""
     return at.offset <= record.merged.get(at.log, -1)
+
+
+def is_outdated(record: Record, seen: Observation) -> bool:
+    """Rule 8: the word of a worker after whom another one has spoken is no news, however late it comes: it
+    was stopped, or cut off, after it had read."""
+    return 0 < seen.term < record.region(seen.region).term
 
 
 def is_echo(state: RegionState, name: str, text: str) -> bool:
@@ -102,6 +111,20 @@ def is_causal(state: RegionState, name: str, current: Value) -> bool:
     if name in NEVER_CLEARED and not current.text:
         return True
     return state.confirmed is not None and state.confirmed.get(name) == current.text
+
+
+def _outdated(record: Record, seen: Observation, at: Position) -> Merged:
+    """Rule 8, what follows: its calls may have come late too, after those of the worker behind it. So what it
+    wrote is no news from that region, as if it were on its way, and the region gets the record once more.
+    What it only read is dropped: the hub has it read again."""
+    passed, wanted = _passed(record, at), record.desired()
+    if not seen.wrote or seen.applied is None or seen.fields in (None, wanted):
+        return Merged(passed, Outcome.OUTDATED)
+    state, version = record.region(seen.region), record.version + 1
+    sent = (Sent(seen.applied, seen.fields), *state.sent, Sent(version, wanted))[-SENT_KEPT:]
+    regions = record.regions | {seen.region: replace(state, sent=sent)}
+    again = Desired(seen.region, record.kind, record.uuid, version, wanted, seen.fields)
+    return Merged(replace(passed, version=version, regions=regions), Outcome.OUTDATED, (again,))
 
 
 def _born(seen: Observation, at: Position) -> Record:
@@ -222,13 +245,14 @@ def _confirm(record: Record, seen: Observation, at: Position) -> Record:
     sent = () if seen.lost else state.sent
     if seen.applied is not None:
         sent = tuple(one for one in sent if one.version > seen.applied)
-    confirmed = RegionState(seen.fields, sent)
+    confirmed = RegionState(seen.fields, sent, max(state.term, seen.term))
+    return replace(_passed(record, at), regions=record.regions | {seen.region: confirmed})
+
+
+def _passed(record: Record, at: Position) -> Record:
+    """Rule 1: this place of its log is merged."""
     merged = {log: offset for log, offset in record.merged.items() if _same_log(log, at.log)}
-    return replace(
-        record,
-        merged=merged | {at.log: at.offset},
-        regions=record.regions | {seen.region: confirmed},
-    )
+    return replace(record, merged=merged | {at.log: at.offset})
 
 
 def _same_log(log: str, other: str) -> bool:

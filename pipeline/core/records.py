@@ -69,10 +69,12 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class RegionState:
-    """What one region was last known to hold (`confirmed`, None = absent), and what is on its way there."""
+    """What one region was last known to hold (`confirmed`, None = absent), and what is on its way there.
+    `term`: of the worker that was believed last (see `Observation`)."""
 
     confirmed: dict[str, str] | None = None
     sent: tuple[Sent, ...] = ()
+    term: int = 0
 
     @property
     def expected(self) -> dict[str, str] | None:
@@ -133,7 +135,8 @@ class Observation:
     milliseconds. `applied`: the version whose apply produced this read-back, None for a plain observation.
     `founder`: for an account, its oldest user there. `lost`: it is absent, and nobody removed it there: the
     region lost it (a backup was restored), or never had it. `created`: when it was made there, where a scan
-    found it (ms).
+    found it (ms). `term`: the number under which its worker held the entity, greater for each worker after
+    it; 0: not told. `wrote`: all of it is our own writing, made just now; nothing was left alone.
     """
 
     region: str
@@ -146,6 +149,8 @@ class Observation:
     founder: Founder | None = None
     lost: bool = False
     created: int | None = None
+    term: int = 0
+    wrote: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,19 @@ LANES_BUSY: Final = Metric("region_sync_lanes_busy", "gauge", _REGION, "Entities
 LANES_WAITING: Final = Metric(
     "region_sync_lanes_waiting", "gauge", _REGION, "Messages in a worker's memory that no lane has taken up"
 )
+LANE_SILENT: Final = Metric(
+    "region_sync_lane_silent_seconds",
+    "gauge",
+    _REGION,
+    "How long the job that has given no sign of life for longest has given none; 0: nothing is at work",
+)
+STALLED: Final = Metric(
+    "region_sync_stalled_seconds",
+    "gauge",
+    ("part",),
+    "How long messages have waited while the worker finished none; 0: none waits, or it goes on, or what is "
+    "away is known. part: hub, or the region",
+)
 RETRYING: Final = Metric(
     "region_sync_retrying",
     "gauge",
@@ -239,6 +252,8 @@ WORKERS: Final = (
     LANES,
     LANES_BUSY,
     LANES_WAITING,
+    LANE_SILENT,
+    STALLED,
     RETRYING,
     BATCH_SECONDS,
     BATCH_ROWS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,14 +61,14 @@ class Heartbeat:
 class Assigned:
     """Whether a worker has its partitions. None: it is not in its group, or the group is being shared out."""
 
-    partitions: int | None = None
+    partitions: Collection[tuple[str, int]] | None = None
 
     async def answer(self) -> Answer:
         if self.partitions is None:
             return Answer(False, "no partitions assigned yet")
         if not self.partitions:
             return Answer(True, "a spare: other workers have all partitions")
-        return Answer(True, f"{self.partitions} partitions assigned")
+        return Answer(True, f"{len(self.partitions)} partitions assigned")
 
 
 class Answers:

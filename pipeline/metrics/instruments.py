@@ -23,6 +23,8 @@ from prometheus_client.registry import Collector
 from pipeline.agents.guard import Guard
 from pipeline.agents.lanes import AnyLanes
 from pipeline.agents.report import Report
+from pipeline.agents.signs import Signs
+from pipeline.agents.watchdog import LagWatch
 from pipeline.cloudstack.client import CallRecord
 from pipeline.metrics import catalogue
 from pipeline.metrics.catalogue import Metric
@@ -54,6 +56,8 @@ class Instruments(Report):
         self._lanes = self._gauge(catalogue.LANES)
         self._busy = self._gauge(catalogue.LANES_BUSY)
         self._waiting = self._gauge(catalogue.LANES_WAITING)
+        self._silent = self._gauge(catalogue.LANE_SILENT)
+        self._stalled = self._gauge(catalogue.STALLED)
         self._retrying = self._gauge(catalogue.RETRYING)
 
     def text(self) -> bytes:
@@ -108,6 +112,13 @@ class Instruments(Report):
         self._lanes.labels(region).set_function(lambda: lanes.count)
         self._busy.labels(region).set_function(lambda: lanes.busy)
         self._waiting.labels(region).set_function(lambda: lanes.waiting)
+
+    def watch_signs(self, region: str, signs: Signs) -> None:
+        self._silent.labels(region).set_function(lambda: signs.silent()[1])
+
+    def watch_stall(self, part: str, watch: LagWatch) -> None:
+        """`part`: hub, or the region's name."""
+        self._stalled.labels(part).set_function(lambda: watch.stalled_s)
 
     def watch_guard(self, part: str, guard: Guard) -> None:
         """`part`: hub, or the region's name."""

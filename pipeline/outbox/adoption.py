@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select, union, update
 
 from pipeline import wire
 from pipeline.core.records import Record, RegionState
+from pipeline.outbox.errors import StaleRecord
 from pipeline.outbox.mappings import OPEN
 from pipeline.outbox.records import entity_row
 from pipeline.outbox.schema import applied, entity, outbox, rmap
@@ -24,7 +25,12 @@ _UNSETTLED = (*OPEN, "held", "dead")
 
 
 def adopt(connection: Connection, old: str, new: str, now: int) -> set[str]:
-    """The canonical UUIDs of the records that changed."""
+    """The canonical UUIDs of the records that changed. Raises `StaleRecord` where `old` has become an entity
+    of its own since somebody looked, or `new` was removed."""
+    known = select(entity.c.uuid, entity.c.present).where(entity.c.uuid.in_((old, new))).with_for_update()
+    held = {row.uuid: row.present for row in connection.execute(known)}
+    if old in held or held.get(new) is False:
+        raise StaleRecord(f"{old} is not to be linked to {new} any more")
     below = union(
         select(entity.c.uuid).where(entity.c.parent == old), select(rmap.c.source).where(rmap.c.parent == old)
     )
@@ -88,7 +94,7 @@ def _with_parent(record: Record, old: str, new: str) -> Record:
 
 def _with_parent_there(state: RegionState, old: str, new: str) -> RegionState:
     sent = tuple(replace(one, fields=_swap(one.fields, old, new)) for one in state.sent)
-    return RegionState(_swap(state.confirmed, old, new), sent)
+    return replace(state, confirmed=_swap(state.confirmed, old, new), sent=sent)
 
 
 def _swap(fields: Mapping[str, str] | None, old: str, new: str) -> dict[str, str] | None:

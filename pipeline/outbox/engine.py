@@ -25,6 +25,8 @@ __all__ = ["Engine", "migrate", "open_database", "reading", "writing"]
 
 BUSY_LIMIT_S: Final = 30
 LOCK_LIMIT_S: Final = 10
+IDLE_LIMIT_S: Final = 15
+"""A process that is stopped in the middle of a transaction keeps its locks from its successor for so long."""
 NETWORK_LIMIT_S: Final = 60
 CONNECT_LIMIT_S: Final = 10
 CONNECTIONS: Final = 8
@@ -35,6 +37,7 @@ MIGRATE_LIMIT_S: Final = 120
 _SESSION: Final = (
     f"SET SESSION innodb_lock_wait_timeout={LOCK_LIMIT_S}, "
     "sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    f" /*M! , idle_transaction_timeout={IDLE_LIMIT_S} */"  # MySQL has none, and reads no such comment
 )
 _WRITE: Final = "region_sync_write"
 _TURN: Final = "region_sync_turn"

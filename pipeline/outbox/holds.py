@@ -8,7 +8,7 @@ for a region, so the limits are exact however many lanes and workers ask at once
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
@@ -85,14 +85,17 @@ def read_stands(connection: Connection, name: str, uuid: str) -> Stands:
 def decide_all(
     connection: Connection, name: str, pending: Sequence[Pending], limits: Limits, now: int
 ) -> list[Decision]:
-    """One decision for each, in their order; each let through counts for the next."""
+    """One decision for each, in their order; each let through counts for the next. What the ledger says is
+    read here once more: a person may have decided since the row's context was read."""
     connection.execute(select(region.c.id).where(region.c.name == name).with_for_update())  # one at a time
     counted = _Counted(connection, name, now)
+    standings = read_standings(connection, [one.outbox_id for one in pending])
     decisions: list[Decision] = []
     for one in pending:
         window = counted.window(one.outbox_id)
-        decision = decide(limits, one.asked, window, now)
-        standing = one.asked.standing
+        found = standings.get(one.outbox_id, one.asked.standing)
+        standing = found if found.decision is not None or found.until is not None else one.asked.standing
+        decision = decide(limits, replace(one.asked, standing=standing), window, now)
         if isinstance(decision, CarryOut) and standing.decision != APPROVED:
             counted.let_through(one.outbox_id)
         if isinstance(decision, Quarantine) and standing.until is None:

@@ -30,7 +30,8 @@ Key = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """What was seen of one entity in one region: `source` is its canonical UUID, `uuid` its own one there,
-    `parent` the canonical UUID of its parent there (None where nothing is known), `time` when, in ms."""
+    `parent` the canonical UUID of its parent there (None where nothing is known), `time` when, in ms. A
+    mapping that was written after `since` stays as it is."""
 
     source: str
     region: str
@@ -39,6 +40,7 @@ class Mapping:
     parent: str | None
     present: bool
     time: int
+    since: int | None = None
 
 
 def is_present() -> ColumnElement[bool]:
@@ -105,6 +107,8 @@ def write_mappings(
     known = rows_by_canonical(connection, keys, lock=True)
     for one in seen:
         key = (one.source, one.region)
+        if one.since is not None and key in known and known[key]["modified"] > one.since:
+            continue
         before = rows.get(key) or known.get(key)
         after = _after(before, one, now)
         if after is not None:

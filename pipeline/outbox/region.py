@@ -140,7 +140,8 @@ class RegionStore:
             settle(connection, self._region, settlements, now)
 
     def mint(self, source: str, kind: Kind, uuid: str) -> None:
-        """The entity gets the UUID `uuid` here, since the one it had is used up; it is not there yet."""
+        """The entity gets the UUID `uuid` here, since the one it had is used up; it is not there yet. Where
+        it has it already, somebody was faster, and may have made it."""
         now = self._clock()
         row = {
             "source": source,
@@ -154,7 +155,9 @@ class RegionStore:
             "confirmed": None,
         }
         with writing(self._engine) as connection:
-            upsert(connection, rmap, [row], ("uuid", "parent", "modified", "removed", "confirmed"))
+            known = rows_by_canonical(connection, [(source, self._region)], lock=True)
+            if all(one["uuid"] != uuid for one in known.values()):
+                upsert(connection, rmap, [row], ("uuid", "parent", "modified", "removed", "confirmed"))
 
     def due(self, now: int, limit: int) -> list[tuple[int, bytes, bytes]]:
         """(outbox id, key, message) of open rows whose time has come, oldest first: at most `limit`, leased

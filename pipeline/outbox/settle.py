@@ -19,7 +19,7 @@ from pipeline.core.entities import Kind
 from pipeline.outbox import futile as futile_calls
 from pipeline.outbox.mappings import OPEN, Key, Mapping, rows_by_canonical, wake, write_mappings
 from pipeline.outbox.schema import MESSAGE_MAX, RESULT_MAX, applied, attempt, entity, outbox
-from pipeline.outbox.statements import chunks, cut, rows_by_key, upsert
+from pipeline.outbox.statements import chunks, cut, rows_by_key, upsert_newer
 
 PARK_MS: Final = 60_000
 """A row that was parked without saying until when is looked at again after this."""
@@ -53,10 +53,10 @@ class Settlement:
 
     `state`: `trying` leaves the row as it is and only keeps the calls; `held`: until a person, or a restart
     in another mode, lets it go on; `pending` means parked: to be looked at again at `due_time`, or when
-    `waits_for` (canonical) was applied. `context_time` is the `Context.time` of the decision to park, so that
-    no wake between the two is missed. `applied`: the fields now held (canonical UUIDs, None = removed), or
-    UNTOUCHED. `present`: whether the region holds the entity now, under the UUID `local` and below `parent`
-    (canonical); None: not known. `futile`: what the calls left undone.
+    `waits_for` (canonical) was applied. `context_time` is the `Context.time` of the decision, so that no wake
+    between the two is missed, and nothing written between them is undone. `applied`: the fields now held
+    (canonical UUIDs, None = removed), or UNTOUCHED. `present`: whether the region holds the entity now, under
+    the UUID `local` and below `parent` (canonical); None: not known. `futile`: what the calls left undone.
     """
 
     entity: str
@@ -213,33 +213,26 @@ def _write_applied(connection: Connection, region: str, settlements: Iterable[Se
     for one in settlements:
         if one.applied is not UNTOUCHED and one.version >= newest.get(one.entity, one).version:
             newest[one.entity] = one
-    held: dict[str, int] = {}
-    for chunk in chunks(sorted(newest)):
-        query = (
-            select(applied.c.entity, applied.c.version)
-            .where(applied.c.region == region, applied.c.entity.in_(chunk))
-            .with_for_update()
-        )
-        held.update((uuid, version) for uuid, version in connection.execute(query))
     rows = [
         {
-            "entity": one.entity,
+            "entity": uuid,
             "region": region,
             "version": one.version,
             "values": wire.encode_fields(one.applied).encode(),
             "time": now,
         }
-        for one in newest.values()
-        if one.version >= held.get(one.entity, one.version) and not isinstance(one.applied, Untouched)
+        for uuid, one in sorted(newest.items())
+        if not isinstance(one.applied, Untouched)
     ]
-    upsert(connection, applied, rows, ("version", "values", "time"))
+    upsert_newer(connection, applied, rows, ("values", "time"), "version")
 
 
 def _write_presence(
     connection: Connection, region: str, settlements: Iterable[Settlement], now: int
 ) -> set[Key]:
+    """Left as it is where it was written since the context was read: that is newer."""
     seen = [
-        Mapping(one.entity, region, one.local, one.kind, one.parent, one.present, now)
+        Mapping(one.entity, region, one.local, one.kind, one.parent, one.present, now, one.context_time)
         for one in settlements
         if one.present is not None
     ]

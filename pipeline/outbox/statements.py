@@ -94,6 +94,27 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row], changed: S
     connection.execute(many.on_duplicate_key_update({c: many.inserted[c] for c in changed}), rows)
 
 
+def upsert_newer(
+    connection: Connection, table: Table, rows: Sequence[Row], changed: Sequence[str], by: str
+) -> None:
+    """The same, where what is there is not newer: `by` is compared in the statement that writes, so whoever
+    comes late changes nothing, whatever it had read."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        one = sqlite.insert(table)
+        keys = [column.name for column in table.primary_key]
+        new = {name: one.excluded[name] for name in (*changed, by)}
+        newer = one.excluded[by] >= table.c[by]
+        connection.execute(one.on_conflict_do_update(index_elements=keys, set_=new, where=newer), rows)
+        return
+    many = mysql.insert(table)
+    newer = many.inserted[by] >= table.c[by]
+    # MariaDB assigns them one after the other, as they stand here: so what is compared comes last.
+    each = [(name, func.if_(newer, many.inserted[name], table.c[name])) for name in (*changed, by)]
+    connection.execute(many.on_duplicate_key_update(each), rows)
+
+
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert `rows`; those that are there already, by any unique key, stay as they are."""
     if not rows:

@@ -140,6 +140,11 @@ class Processes:
         self._running[name].kill()
         self._running[name].wait()
 
+    def signal(self, name: str, number: int) -> None:
+        """It must be running."""
+        assert self._running[name].poll() is None, f"{name} had ended by itself\n{self.logs()}"
+        self._running[name].send_signal(number)
+
     def stop(self) -> dict[str, int]:
         """Asks all to stop; their exit codes."""
         for process in self._running.values():

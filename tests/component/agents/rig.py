@@ -19,13 +19,15 @@ from sqlalchemy import Engine
 
 from pipeline import wire
 from pipeline.agents.apply import Rules
-from pipeline.agents.desk import Desk
+from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.intake import Taken
 from pipeline.agents.merge import Merger, Seen
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.region import RegionWorker
 from pipeline.agents.report import SILENT, Report
-from pipeline.cloudstack.client import ClientSettings, CloudStack
+from pipeline.agents.signs import Signs
+from pipeline.agents.tenure import Tenure
+from pipeline.cloudstack.client import CallRecord, ClientSettings, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import Credentials
 from pipeline.core import topics
@@ -38,6 +40,7 @@ from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import attempt, outbox, rmap
+from pipeline.outbox.terms import Terms
 from pipeline.sandbox.launch import SimulatedRegion, now_ms, simulated_regions
 from tests.contract.sandbox.api import Api
 from tests.unit.outbox.builders import Clock, row, rows
@@ -216,14 +219,25 @@ async def rigged(
     clock = Clock(now_ms())
     async with simulated_regions(1, names=(HERE,)) as (region,):
         keys = Credentials(region.service.apikey, region.service.secretkey)
-        told = report.calls_of(HERE) if isinstance(report, Instruments) else None
+        told = report.calls_of(HERE) if isinstance(report, Instruments) else lambda _: None
+        signs = Signs()
+
+        def called(call: CallRecord) -> None:
+            signs.give()
+            told(call)
+
+        tenure = Tenure(Terms(engine, HERE, clock).next)
         client = CloudStack(
-            ClientSettings(region.endpoint, keys, timeout_s=timeout_s), clock=now_ms, on_call=told
+            ClientSettings(region.endpoint, keys, timeout_s=timeout_s),
+            clock=now_ms,
+            on_call=called,
+            before_change=tenure.before_change,
         )
         resources = Resources(client)
         await resources.start()
         kafka = Topics()
-        desk = Desk(resources, RegionStore(engine, HERE, clock), cast(Publisher, kafka), clock, report)
+        watch = Watch(tenure, report, signs)
+        desk = Desk(resources, RegionStore(engine, HERE, clock), cast(Publisher, kafka), clock, watch)
         hub = HubStore(engine, clock)
         merger = Merger(hub, Topology((FAR, HERE)))
         rig = Rig(region, engine, desk, kafka, clock, RegionWorker(desk, 4), hub, merger, Api(region))

@@ -72,6 +72,10 @@ CASES: Final[dict[str, tuple[Series, Series]]] = {
     "RegionSyncBridgeAway": one('region_sync_bridge_connected{region="r1"}', steady(0), steady(1)),
     "RegionSyncLagWithoutProgress": (lag(committed=steady(7)), lag(committed=growing(1))),
     "RegionSyncLate": one('region_sync_lag_seconds{topic="events.r1"}', steady(700), steady(5)),
+    "RegionSyncStalled": one(
+        'region_sync_stalled_seconds{part="hub"}', steady(400), "0 60 " * (MINUTES // 2)
+    ),
+    "RegionSyncLaneStuck": one('region_sync_lane_silent_seconds{region="r1"}', steady(1_000), steady(30)),
     "RegionSyncRetrying": one('region_sync_retrying{part="hub"}', steady(1), "0 1 " * (MINUTES // 2)),
     "RegionSyncScanSuspended": one(
         'region_sync_scan_result{region="r1",result="suspended"}', steady(1), steady(0)

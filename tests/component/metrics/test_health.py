@@ -147,12 +147,12 @@ def test_alive_is_a_loop_that_turns(age_s: float, status: int) -> None:
     ("partitions", "ok", "reason"),
     [
         (None, False, "no partitions assigned yet"),
-        (0, True, "a spare: other workers have all partitions"),
-        (12, True, "12 partitions assigned"),
+        ([], True, "a spare: other workers have all partitions"),
+        ([("events", number) for number in range(12)], True, "12 partitions assigned"),
     ],
 )
 async def test_a_spare_is_ready_and_who_waits_for_the_group_is_not(
-    partitions: int | None, ok: bool, reason: str
+    partitions: list[tuple[str, int]] | None, ok: bool, reason: str
 ) -> None:
     health = Health(checks={"partitions": Assigned(partitions).answer})
     status, said = told_ready(await health.ready())

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, make_url, select, text, update
 
 from pipeline.core.errors import TemporaryError
 from pipeline.outbox.audit import AuditStore
-from pipeline.outbox.engine import migrate, open_database, reading, writing
+from pipeline.outbox.engine import IDLE_LIMIT_S, migrate, open_database, reading, writing
 from pipeline.outbox.schema import watermark
 
 pytestmark = pytest.mark.services
@@ -105,3 +105,24 @@ def test_a_wrong_password_is_not_temporary(database_url: str) -> None:
     assert not isinstance(caught.value, TemporaryError)
     assert "not-this-one" not in str(caught.value)
     engine.dispose()
+
+
+def test_who_is_stopped_in_the_middle_of_a_transaction_loses_its_locks(
+    engine: Engine, audit: AuditStore
+) -> None:
+    """Else its successor could not write the record before the stopped process goes on."""
+    if not engine.dialect.is_mariadb:  # type: ignore[attr-defined]
+        pytest.skip("MySQL knows no idle_transaction_timeout")
+
+    def stopped() -> None:
+        with writing(engine) as zombie:
+            limit = zombie.execute(text("SELECT @@idle_transaction_timeout")).scalar_one()
+            assert limit == IDLE_LIMIT_S
+            zombie.execute(text("SET SESSION idle_transaction_timeout=1"))
+            zombie.execute(update(watermark).where(watermark.c.name == "a").values(value=66))
+            audit.save_watermark("a", 7, 7)  # waits for the lock, which the database takes back
+            zombie.execute(update(watermark).where(watermark.c.name == "a").values(value=99))
+
+    with pytest.raises(TemporaryError):
+        stopped()
+    assert audit.watermark("a") == 7

@@ -20,12 +20,13 @@ import httpx
 
 from bridges.sieve import Hint, judge
 from pipeline.agents.apply import Rules
-from pipeline.agents.desk import Desk
+from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken
 from pipeline.agents.merge import Merger
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.region import RegionWorker
+from pipeline.agents.tenure import Tenure
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import Credentials
@@ -34,6 +35,7 @@ from pipeline.core.records import Topology
 from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
+from pipeline.outbox.terms import Terms
 from pipeline.sandbox.dispatch import Request, dispatch
 from pipeline.sandbox.region import Region
 
@@ -258,6 +260,7 @@ class Site(Runner):
         self.clock = clock
         self.rules = Rules()
         self.store = RegionStore(engine, region.name, clock)
+        self.terms = Terms(engine, region.name, clock)
         self.bus: list[tuple[str, str]] = []
         region.publish_to(lambda key, text: self.bus.append((key, text)))
 
@@ -265,9 +268,13 @@ class Site(Runner):
         keys = Credentials(self.region.service.apikey, self.region.service.secretkey)
         transport = InProcess(self.region, self.process)
         settings = ClientSettings("http://region/client/api", keys)
-        resources = Resources(CloudStack(settings, clock=self.clock, transport=transport))
+        tenure = Tenure(self.terms.next, lambda: 0.0)  # virtual time jumps, and that is no standstill
+        client = CloudStack(
+            settings, clock=self.clock, transport=transport, before_change=tenure.before_change
+        )
+        resources = Resources(client)
         await resources.start()
-        self.desk = Desk(resources, self.store, cast(Publisher, self.process), self.clock)
+        self.desk = Desk(resources, self.store, cast(Publisher, self.process), self.clock, Watch(tenure))
         self.worker = RegionWorker(self.desk, LANES, self.rules)
         await self.worker.take_up()
         self.worker.lanes.start()
