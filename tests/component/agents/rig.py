@@ -205,9 +205,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path, report: Report = SILENT, timeout_s: float = 5.0) -> AsyncIterator[Rig]:
-    """`timeout_s`: how long the worker waits for one answer of the region."""
-    url = f"sqlite:///{folder / 'rig.db'}"
+async def rigged(
+    folder: Path, report: Report = SILENT, url: str = "", timeout_s: float = 5.0
+) -> AsyncIterator[Rig]:
+    """Over SQLite, or the empty database at `url`. `timeout_s`: how long the worker waits for one answer of
+    the region."""
+    url = url or f"sqlite:///{folder / 'rig.db'}"
     migrate(url)
     engine = open_database(url)
     clock = Clock(now_ms())

@@ -56,6 +56,8 @@ def test_the_least_that_works_and_its_defaults() -> None:
     assert (settings.topology, settings.partitions) == ("multi-master", 4)
     assert settings.database == "sqlite:///region-sync.db"
     assert settings.hub.batch == 500
+    kept = settings.retention
+    assert (kept.outbox_days, kept.ledger_days, kept.outage_days) == (30, 365, 7)
     region = settings.region("tokyo")
     assert region.endpoint == "http://t.example.org:8080/client/api"
     assert region.queue == "region-sync.tokyo"
@@ -74,6 +76,11 @@ def test_a_real_kafka_has_twelve_partitions_unless_told() -> None:
     assert parse({"kafka": "a:9092, b:9093", "regions": [BERLIN]}).partitions == 12
     assert parse({"kafka": "a:9092, b:9093", "regions": [BERLIN]}).kafka == "a:9092,b:9093"
     assert parse({"kafka": "[::1]:9092", "partitions": 3, "regions": [BERLIN]}).partitions == 3
+
+
+def test_topics_have_as_many_copies_as_brokers_allow_unless_told() -> None:
+    assert parse({"kafka": "a:9092", "regions": [BERLIN]}).replicas is None
+    assert parse({"kafka": "a:9092", "replicas": 3, "regions": [BERLIN]}).replicas == 3
 
 
 def test_the_example_loads_and_names_every_key() -> None:
