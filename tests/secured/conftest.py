@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.secured import canaries, documented
+from tests.secured.installation import prepare_database, prepare_kafka
+from tests.secured.services import Secured
 from tests.services.certificates import Authority
 from tests.services.errors import ServiceUnavailable
 from tests.services.fixtures import refuse
-from tests.services.secured import SecuredKafka, SecuredMariaDB, SecuredRabbitMQ
+from tests.services.secured import BusUser, SecuredKafka, SecuredMariaDB, SecuredRabbitMQ
 
-BUS_PASSWORD = "Canary/bus+5e1f"
-
-
-@dataclass(frozen=True)
-class Secured:
-    """`stranger` is an authority that has signed nothing here."""
-
-    kafka: SecuredKafka
-    rabbitmq: SecuredRabbitMQ
-    mariadb: SecuredMariaDB
-    authority: Authority
-    stranger: Authority
+REGIONS = ("r1", "r2")
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +25,12 @@ def secured(tmp_path_factory: pytest.TempPathFactory, services_cache: Path) -> I
     folder = tmp_path_factory.mktemp("secured")
     authority, stranger = Authority(folder / "authority"), Authority(folder / "stranger")
     kafka = SecuredKafka(folder / "kafka", services_cache, authority)
-    rabbitmq = SecuredRabbitMQ(folder / "rabbitmq", authority, BUS_PASSWORD)
+    users = {
+        user: BusUser(canaries.BUS, *permissions)
+        for name in REGIONS
+        for user, permissions in documented.bus_permissions(name, f"cloudstack-events-{name}").items()
+    }
+    rabbitmq = SecuredRabbitMQ(folder / "rabbitmq", authority, users)
     mariadb = SecuredMariaDB(folder / "mariadb", authority)
     services = (kafka, rabbitmq, mariadb)
     with ExitStack() as stack:
@@ -47,3 +43,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory, services_cache: Path) -> I
         except ServiceUnavailable as error:
             refuse(str(error))
         yield Secured(kafka, rabbitmq, mariadb, authority, stranger)
+
+
+@pytest.fixture(scope="session")
+def granted(secured: Secured) -> Secured:
+    """With users of our own, who may do what is documented."""
+    prepare_kafka(secured, REGIONS)
+    prepare_database(secured)
+    return secured

@@ -17,13 +17,14 @@ from aiohttp import web
 from sqlalchemy import text
 
 from bridges.address import Trust, parameters
+from bridges.bridge import Bridge, BridgeSettings
 from pipeline.check.bus import words as bus_words
 from pipeline.cloudstack.client import ClientSettings, CloudStack, Credentials
 from pipeline.core import distrust
 from pipeline.core.errors import TemporaryError
 from pipeline.outbox.engine import open_database, reading
 from pipeline.reach import Kafka
-from tests.secured.conftest import Secured
+from tests.secured.services import Secured
 from tests.services.certificates import HERE, Authority, Certificate
 from tests.services.process import free_port
 
@@ -95,6 +96,20 @@ def test_the_bus(secured: Secured) -> None:
     with tls_server(secured.authority.certificate(valid=timedelta(hours=-1))) as port:
         expired = url.replace(f":{secured.rabbitmq.ports['amqps']}", f":{port}")
         assert refusal(lambda: ask_bus(expired, known), bus_words) == distrust.EXPIRED
+
+
+async def test_a_bridge_says_in_its_log_why_it_hears_nothing(
+    secured: Secured, caplog: pytest.LogCaptureFixture
+) -> None:
+    trust = Trust(str(secured.stranger.ca))
+    bridge = Bridge(BridgeSettings("r1", "127.0.0.1:1", amqp_url=secured.rabbitmq.address, trust=trust))
+    await bridge.start()
+    try:
+        async with asyncio.timeout(60):
+            while distrust.UNKNOWN_AUTHORITY not in caplog.text:
+                await asyncio.sleep(0.05)
+    finally:
+        await bridge.stop()
 
 
 def test_a_certificate_of_our_own_is_shown_to_a_bus_that_asks(secured: Secured) -> None:

@@ -6,15 +6,16 @@ Called by tests/secured.
 
 from __future__ import annotations
 
-import os
+import json
 import socket
 import ssl
-import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from tests.services import java, kafka, mariadb, rabbitmq
+from tests.services import kafka, mariadb, rabbitmq
 from tests.services.certificates import HERE, Authority
 from tests.services.service import Launch
 
@@ -87,43 +88,68 @@ class SecuredKafka(kafka.Kafka):
         return super()._command(main, *arguments)
 
 
+@dataclass(frozen=True)
+class BusUser:
+    """Who may log in to RabbitMQ, and three regular expressions for what."""
+
+    password: str
+    configure: str
+    write: str
+    read: str
+
+
 class SecuredRabbitMQ(rabbitmq.RabbitMQ):
     """`address` is the amqps listener; simulated regions publish over `plain_address`, on loopback."""
 
     port_names = ("amqp", "amqps", "distribution", "epmd")
 
-    def __init__(
-        self, folder: Path, authority: Authority, password: str, *, client_asked: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, authority: Authority, users: Mapping[str, BusUser]) -> None:
+        """`users` besides the administrator, by name."""
         super().__init__(folder)
         self._authority = authority
-        self._password = password
-        self._client_asked = client_asked
+        self._users = {ADMIN: BusUser(PASSWORD, ".*", ".*", ".*"), **users}
 
     @property
     def address(self) -> str:
-        return f"amqps://{ADMIN}:{quote(self._password, safe='')}@{HERE}:{self.ports['amqps']}/%2F"
+        return self.url(ADMIN)
 
     @property
     def plain_address(self) -> str:
-        return f"amqp://{ADMIN}:{quote(self._password, safe='')}@{HERE}:{self.ports['amqp']}/%2F"
+        return f"amqp://{ADMIN}:{PASSWORD}@{HERE}:{self.ports['amqp']}/%2F"
+
+    def where(self, login: str) -> str:
+        """The URL for this `user:password`."""
+        return f"amqps://{login}@{HERE}:{self.ports['amqps']}/%2F"
+
+    def url(self, user: str) -> str:
+        return self.where(f"{user}:{quote(self._users[user].password, safe='')}")
 
     def launch(self, data: Path) -> Launch:
         launch = super().launch(data)
         made = self._authority.certificate()
-        asked = "true" if self._client_asked else "false"
+        definitions = self.folder / "definitions.json"
+        definitions.write_text(json.dumps(self._definitions()))
         with (self.folder / "rabbitmq.conf").open("a") as configuration:
             configuration.write(
                 f"listeners.ssl.default = {HERE}:{self.ports['amqps']}\n"
                 f"ssl_options.cacertfile = {self._authority.ca}\n"
                 f"ssl_options.certfile = {made.chain}\n"
                 f"ssl_options.keyfile = {made.key}\n"
-                f"ssl_options.verify = {'verify_peer' if self._client_asked else 'verify_none'}\n"
-                f"ssl_options.fail_if_no_peer_cert = {asked}\n"
-                f"default_user = {ADMIN}\n"
-                f"default_pass = {self._password}\n"
+                f"load_definitions = {definitions}\n"
             )
         return launch
+
+    def _definitions(self) -> dict[str, list[dict[str, str]]]:
+        """https://www.rabbitmq.com/docs/definitions"""
+        users = self._users.items()
+        return {
+            "vhosts": [{"name": "/"}],
+            "users": [{"name": name, "password": one.password, "tags": ""} for name, one in users],
+            "permissions": [
+                {"user": name, "vhost": "/", "configure": one.configure, "write": one.write, "read": one.read}
+                for name, one in users
+            ],
+        }
 
 
 class SecuredMariaDB(mariadb.MariaDB):
@@ -150,6 +176,8 @@ class SecuredMariaDB(mariadb.MariaDB):
         self.certificate.write_bytes(made.chain.read_bytes())
         self.key.write_bytes(made.key.read_bytes())
         launch = super().launch(data)
+        with (self.folder / "access.sql").open("a") as access:
+            access.write(f"GRANT ALL ON *.* TO '{mariadb.USER}'@'{HERE}' WITH GRANT OPTION;\n")
         secure = [
             f"--ssl-ca={self._authority.ca}",
             f"--ssl-cert={self.certificate}",
@@ -157,30 +185,3 @@ class SecuredMariaDB(mariadb.MariaDB):
             "--require-secure-transport=ON",
         ]
         return Launch([*launch.argv, *secure], launch.env)
-
-
-def kafka_tool(broker: SecuredKafka, cache: Path, main: str, *arguments: str) -> str:
-    """One of Kafka's own command-line tools, as the administrator; what it printed."""
-    options = broker.options()
-    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
-    lines = {
-        "security.protocol": options["security.protocol"],
-        "sasl.mechanism": options["sasl.mechanism"],
-        "sasl.jaas.config": f'{module} required username="{ADMIN}" password="{PASSWORD}";',
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": options["ssl.ca.location"],
-    }
-    file = broker.folder / "client.properties"
-    file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-    command: list[Any] = [str(java.java(cache)), "-Xmx128m", "-cp", f"{java.jars(cache)}/*", main]
-    where = ["--bootstrap-server", broker.address, "--command-config", str(file)]
-    done = subprocess.run(
-        [*command, *where, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
