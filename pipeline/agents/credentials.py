@@ -6,13 +6,19 @@ In: librdkafka's options. Out: Faust's credentials, or None for a Kafka that ask
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Mapping
+from typing import Final
 
 from faust.auth import Credentials, SASLCredentials, SSLCredentials
 
 from pipeline.core.access import Access, parse
 from pipeline.core.errors import PermanentError
+
+TALKER: Final = "aiokafka.conn"
+"""At debug it tells each request as it is: of the mechanism PLAIN, the password. Faust's own command line
+would let it (`faust -A pipeline.worker worker -l debug`)."""
 
 
 def credentials(options: Mapping[str, str]) -> Credentials | None:
@@ -20,6 +26,7 @@ def credentials(options: Mapping[str, str]) -> Credentials | None:
     access = parse(options)
     context = _context(access) if access.encrypted else None
     if access.logs_in:
+        logging.getLogger(TALKER).setLevel(logging.INFO)
         return SASLCredentials(
             username=access.username,
             password=access.password,

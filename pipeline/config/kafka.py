@@ -50,4 +50,8 @@ class KafkaOptions(Mapping[str, str]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(cls.checked, handler(dict[str, SecretStr]))
+        return core_schema.no_info_after_validator_function(
+            cls.checked,
+            handler(dict[str, SecretStr]),
+            serialization=core_schema.plain_serializer_function_ser_schema(repr),
+        )

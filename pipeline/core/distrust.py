@@ -29,6 +29,8 @@ _CODES: Final = {
 }
 """X509_V_ERR_… of OpenSSL (x509_vfy.h)."""
 
+_KEEPERS: Final = ("orig", "original_exception", "exception", "exceptions", "certificate_error")
+"""Where SQLAlchemy, PyMySQL, pika and aiohttp keep what befell them."""
 _DEPTH: Final = 12
 
 
@@ -48,10 +50,7 @@ def _within(error: object, depth: int) -> Iterator[object]:
         return
     yield error
     kept = (error.__cause__, error.__context__, *error.args)
-    named = (
-        getattr(error, name, None)
-        for name in ("orig", "original_exception", "exceptions", "certificate_error")
-    )
+    named = (getattr(error, name, None) for name in _KEEPERS)
     for inner in (*kept, *named):
         for one in inner if isinstance(inner, tuple | list) else (inner,):
             if one is not error:

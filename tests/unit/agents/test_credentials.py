@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def test_a_log_in_over_tls_trusts_the_one_authority_and_looks_at_the_name(tmp_pa
 def test_a_log_in_without_tls() -> None:
     made = credentials({**SCRAM, "security.protocol": "SASL_PLAINTEXT"})
     assert credentials_to_aiokafka_auth(made)["ssl_context"] is None
+
+
+def test_a_log_in_is_told_to_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    credentials({**SCRAM, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"})
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "aiokafka"):
+        assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
 
 
 def test_tls_without_a_log_in_with_a_certificate_of_our_own(tmp_path: Path) -> None:
