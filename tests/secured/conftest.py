@@ -20,7 +20,7 @@ from tests.services.secured import BusUser, SecuredKafka, SecuredMariaDB, Secure
 REGIONS = ("r1", "r2")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def secured(tmp_path_factory: pytest.TempPathFactory, services_cache: Path) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
     authority, stranger = Authority(folder / "authority"), Authority(folder / "stranger")
@@ -45,7 +45,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory, services_cache: Path) -> I
         yield Secured(kafka, rabbitmq, mariadb, authority, stranger)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def granted(secured: Secured) -> Secured:
     """With users of our own, who may do what is documented."""
     prepare_kafka(secured, REGIONS)

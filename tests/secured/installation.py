@@ -41,8 +41,8 @@ from tests.secured.services import Secured
 from tests.services.certificates import HERE
 
 PARTITIONS = 2
-LIMIT_S = 60.0
-COMMAND_LIMIT_S = 90
+LIMIT_S = 120.0
+COMMAND_LIMIT_S = 240
 LOUD = {"debug": "security,broker", "log_level": "7"}
 """librdkafka's own log, as far as it concerns getting in."""
 JSON = ("/regions", "/outbox", "/holds", "/conflicts", "/plans", "/dead-letters", "/search?q=acme")

@@ -105,7 +105,7 @@ async def test_a_bridge_says_in_its_log_why_it_hears_nothing(
     bridge = Bridge(BridgeSettings("r1", "127.0.0.1:1", amqp_url=secured.rabbitmq.address, trust=trust))
     await bridge.start()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while distrust.UNKNOWN_AUTHORITY not in caplog.text:
                 await asyncio.sleep(0.05)
     finally:
