@@ -54,7 +54,7 @@ def acls(regions: Sequence[str]) -> list[AclBinding]:
                 ResourcePatternType[given.resource_pattern_type.upper()],
                 given.allow_principal,
                 "*",
-                AclOperation[operation.upper()],
+                AclOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
                 AclPermissionType.ALLOW,
             )
             for operation in given.operation
