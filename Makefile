@@ -13,11 +13,11 @@ LOCK   := echo 'setuptools>=77' | $(VENV)/bin/uv pip compile --quiet --universal
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long test-unit check format services services-stop bench lock audit sbom clean
+.PHONY: help venv demo test test-long faults test-unit check format services services-stop bench lock audit sbom clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
-	@echo '  ARGS="..." is handed to demo, the tests and bench.'
+	@echo '  ARGS="..." is handed to demo, the tests, faults and bench.'
 
 demo: $(VENV)/.runtime  ## install, then the main job over three simulated regions, with no service needed
 	@$(VENV)/bin/region-sync demo $(ARGS)
@@ -27,6 +27,9 @@ test: venv  ## install, provision services, run every test but the slow ones; st
 
 test-long: venv  ## the long forms of tests: thousands of changes and schedules
 	@$(PY) -m tests.services run $(PY) -m pytest -m slow $(ARGS)
+
+faults: venv  ## kill, freeze and cut off everything, 200 times; exit 1 when something is lost or brought back
+	@$(PY) -m tests.faults $(ARGS)
 
 test-unit: venv  ## only the tests that need no service
 	@$(PY) -m pytest tests/unit $(ARGS)

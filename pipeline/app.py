@@ -32,6 +32,7 @@ from pipeline.agents.pruning import prune_periodically, purge_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
+from pipeline.agents.rewind import rewind
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
@@ -241,6 +242,8 @@ def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
     )
     if wiring.embedded:
         ask_soon(app)
+    else:
+        rewind(app)
     return app
 
 

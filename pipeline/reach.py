@@ -29,9 +29,10 @@ TRY_S: Final = 2.0
 """So long for one try to connect: a refusal is heard of after it."""
 KEPT: Final = "retention.ms"
 KEPT_BYTES: Final = "retention.bytes"
+INSYNC: Final = "min.insync.replicas"
 UNTOLD: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 REPLICAS: Final = 3
-"""Copies of each partition, as far as there are brokers."""
+"""Copies of each partition where the settings don't say: so many, as far as there are brokers."""
 
 
 _REFUSALS: Final = {
@@ -112,7 +113,13 @@ class Kafka:
         config: dict[str, Any] = {**options, **quiet, "bootstrap.servers": brokers}
         self._admin = AdminClient(config)
 
-    def ensure_topics(self, names: Sequence[str], partitions: int, kept_ms: int | None = None) -> None:
+    def ensure_topics(
+        self,
+        names: Sequence[str],
+        partitions: int,
+        replicas: int | None = None,
+        kept_ms: int | None = None,
+    ) -> None:
         """Makes the topics that are missing and waits until every partition has a leader. `kept_ms`: for how
         long a new one keeps its messages; None: as Kafka's own settings say. One that exists stays as it is.
 
@@ -120,11 +127,12 @@ class Kafka:
         and desired states must meet in one place.
         """
         known = self._list()
-        replicas = min(REPLICAS, len(known.brokers))
-        config = {} if kept_ms is None else {KEPT: str(kept_ms)}
-        missing = [
-            NewTopic(name, partitions, replicas, config=config) for name in names if name not in known.topics
-        ]
+        copies = replicas or min(REPLICAS, len(known.brokers))
+        missing = [_topic(name, partitions, copies, kept_ms) for name in names if name not in known.topics]
+        if missing and copies > len(known.brokers):
+            raise TemporaryError(
+                f"Kafka has {len(known.brokers)} of the {copies} brokers that `replicas` wants"
+            )
         if missing:
             for future in self._admin.create_topics(missing).values():
                 _made(future)
@@ -193,6 +201,13 @@ def too_short(found: Mapping[str, Kept], days: int) -> dict[str, str]:
         elif one.bytes >= 0:
             short[name] = f"{one.bytes:,} bytes a partition"
     return short
+
+
+def _topic(name: str, partitions: int, copies: int, kept_ms: int | None) -> NewTopic:
+    """All but one of the copies must have a message before it counts as sent: otherwise one broker's end
+    could take along what only it had, though it was acknowledged."""
+    kept = {} if kept_ms is None else {KEPT: str(kept_ms)}
+    return NewTopic(name, partitions, copies, config={INSYNC: str(max(1, copies - 1)), **kept})
 
 
 def _result(future: Future[Any]) -> Any:

@@ -86,12 +86,14 @@ class Retention(Part):
 
 
 class Settings(Part):
-    """All of `regions.yaml`. `regions` keeps the file's order, which breaks ties between equal times."""
+    """All of `regions.yaml`. `regions` keeps the file's order, which breaks ties between equal times.
+    `replicas`: copies of each new topic; None: three, or as many as there are brokers."""
 
     topology: Literal["multi-master", "master"] = "multi-master"
     kafka: str = EMBEDDED
     kafka_options: KafkaOptions = KafkaOptions()
     partitions: int = Field(default=PARTITIONS, ge=1, le=1000)
+    replicas: int | None = Field(default=None, ge=1, le=10)
     database: SecretStr = SecretStr("sqlite:///region-sync.db")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     hub: Hub = Hub()

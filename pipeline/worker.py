@@ -73,7 +73,7 @@ def wire(settings: Settings) -> Wiring:
     AuditStore(engine).save_regions(region_rows(settings))
     kafka = Kafka(settings.kafka, settings.kafka_options)
     days, names = settings.retention.outage_days, topic_names(settings)
-    kafka.ensure_topics(names, settings.partitions, days * DAY_MS)
+    kafka.ensure_topics(names, settings.partitions, settings.replicas, days * DAY_MS)
     for name, words in too_short(kafka.kept(names), days).items():
         log.warning("topic %s keeps only %s, and retention.outage_days is %d", name, words, days)
     epoch = kafka.identity(topics.OBSERVATIONS)

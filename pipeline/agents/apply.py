@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pipeline.agents import ending
 from pipeline.agents.calls import Caller, Found, ParentGone
 from pipeline.agents.desk import Desk, Sighting
+from pipeline.agents.doubt import Doubts
 from pipeline.agents.removal import Remover
 from pipeline.agents.report import tell_applied
 from pipeline.cloudstack.errors import Refused
@@ -59,6 +60,7 @@ class Applier:
         self._caller = caller
         self._mode = rules.mode
         self._remover = Remover(desk, caller, rules.limits)
+        self.doubts = Doubts(desk)
 
     async def apply(self, desired: Desired, hinted_at: int | None) -> bool:
         """Settles the row; says whether the entity was read and told. `hinted_at`: when a change that is not
@@ -79,6 +81,7 @@ class Applier:
             except ParentGone:
                 settlement, told = await self._without_parent(desired, context), False
             except TemporaryError as error:
+                self.doubts.note(desired, context.local, _in_local(desired.fields, context), calls)
                 if calls:
                     trying = ending.ended(desired, context, "trying", str(error))
                     await self._desk.settle(ending.audited(trying, calls, self._desk.clock()))

@@ -10,19 +10,21 @@ from typing import Any, Final
 
 import aiokafka
 import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
+
+from pipeline.agents.rewind import RewindingConsumer, RewindingThread
 
 FETCH_WAIT_MS: Final = 100
 
 
-class _Thread(AIOKafkaConsumerThread):
+class _Thread(RewindingThread):
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
 
-class _Consumer(Consumer):
+class _Consumer(RewindingConsumer):
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 

@@ -7,9 +7,11 @@ they acknowledge what they consumed. Faust consumes, confluent-kafka produces: s
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -26,9 +28,15 @@ PRODUCER: Final[Mapping[str, str | int | bool]] = {
     "linger.ms": 2,
     "queue.buffering.max.messages": 100_000,
     "log.connection.close": False,
+    "socket.keepalive.enable": True,
+    "log_level": "2",  # what matters comes as an error; its own log tells each failed connect at once
 }
 _POLL_S: Final = 0.1
 _FULL_WAIT_S: Final = 0.05
+_ONE_BROKER: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
+"""A connection failed; when it was the last one, _ALL_BROKERS_DOWN follows."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,9 @@ class Publisher:
     """An idempotent producer with a thread that polls for its reports."""
 
     def __init__(self, brokers: str, options: Mapping[str, str]) -> None:
-        self._producer = Producer({**PRODUCER, **options, "bootstrap.servers": brokers})
+        told = {"error_cb": self._troubled, "logger": log.getChild("librdkafka")}
+        self._failing = False
+        self._producer = Producer({**PRODUCER, **options, **told, "bootstrap.servers": brokers})
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
@@ -97,7 +107,7 @@ class Publisher:
                     message.topic,
                     message.value,
                     message.key,
-                    on_delivery=batch.reported,
+                    on_delivery=partial(self._reported, batch),
                     headers=dict(message.headers),
                 )
                 return
@@ -108,6 +118,19 @@ class Publisher:
                 if cause.fatal():
                     raise BrokenProducer(cause.str()) from error
                 raise TemporaryError(f"Kafka did not take it: {cause.str()}") from error
+
+    def _reported(self, batch: _Batch, error: KafkaError | None, report: Report) -> None:
+        if error is None and self._failing:
+            self._failing = False
+            log.info("Kafka takes messages again")
+        batch.reported(error, report)
+
+    def _troubled(self, error: KafkaError) -> None:
+        """librdkafka's own troubles, which it mends by itself; loud once per outage."""
+        if error.code() not in _ONE_BROKER:
+            level = logging.DEBUG if self._failing else logging.WARNING
+            self._failing = True
+            log.log(level, "Kafka does not take messages, they wait here: %s", error.str())
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Waits for what is under way, up to the limit."""

@@ -57,7 +57,8 @@ class Reached:
         """Until cancelled: asks where nobody else does. What comes of it is told by `called`."""
         while True:
             await asyncio.sleep(quiet_s)
-            if self._clock() - self._heard < quiet_s * 1000:
+            # Negative when our clock was set back: then nobody knows for how long it has been quiet.
+            if 0 <= self._clock() - self._heard < quiet_s * 1000:
                 continue
             with suppress(TemporaryError, PermanentError):
                 await ask()

@@ -43,7 +43,14 @@ class Job:
     """A hint or a desired state, with the message that brought it."""
 
     taken: Taken
-    wanted: Event | Desired
+    wanted: Event | Desired | Echo
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Word of a call of our own that may be one which was given up, of these entities."""
+
+    locals: tuple[str, ...]
 
 
 class RegionWorker:
@@ -86,6 +93,10 @@ class RegionWorker:
             return
         outcome = self._judge(event)
         tell_event(self._desk.report, self._desk.region, taken, event, outcome)
+        doubtful = self._applier.doubts.about(event) if outcome == "echo" else ()
+        if doubtful:
+            await self.lanes.put(doubtful[0], Job(taken, Echo(doubtful)))
+            return
         if event.uuid is None or outcome != "taken":
             self._finish(taken)
             return
@@ -125,6 +136,9 @@ class RegionWorker:
         for job in jobs:
             if isinstance(job.wanted, Desired):
                 told |= await self._applier.apply(job.wanted, max(plain, default=None))
+        for job in jobs:
+            if isinstance(job.wanted, Echo):
+                await self._applier.doubts.settle(job.wanted.locals)
         await self._observer.observe([event for event in events if not told or event.type in SWEPT])
 
     async def _send_due_rows(self) -> None:

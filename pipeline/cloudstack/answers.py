@@ -75,13 +75,17 @@ def _not_cloudstack(
 
 
 def retry_after_s(headers: httpx.Headers, now_ms: int) -> float | None:
-    """Seconds asked for by Retry-After (a number, or a date), None when it is missing or unreadable."""
+    """Seconds asked for by Retry-After (a number, or a date), None when it is missing or unreadable. A date
+    is the region's: it is compared with the region's own clock where the answer tells it."""
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
     try:
-        return max(0.0, float(text)) if text[0].isdigit() else _until(text, now_ms)
-    except ValueError:
+        if text[0].isdigit():
+            return max(0.0, float(text))
+        told_ms = date_ms(headers)
+        return _until(text, now_ms if told_ms is None else told_ms)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -93,5 +97,5 @@ def date_ms(headers: httpx.Headers) -> int | None:
     """The region's own time by its Date header, in milliseconds (whole seconds are told)."""
     try:
         return int(parsedate_to_datetime(headers.get("date", "")).timestamp() * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

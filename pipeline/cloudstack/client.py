@@ -20,7 +20,7 @@ import httpx
 from pipeline.cloudstack.answers import Reply, date_ms, reply
 from pipeline.cloudstack.errors import Refused, Throttled, Unauthorised, Unreachable, job_failure
 from pipeline.cloudstack.pace import Pace
-from pipeline.cloudstack.session import Access, Credentials, KeyPair, LoginSession, is_read
+from pipeline.cloudstack.session import Access, Credentials, KeyPair, LoginSession, Times, is_read
 from pipeline.cloudstack.transport import Request, Wire, pooled
 from pipeline.core.errors import PermanentError, TemporaryError
 
@@ -108,7 +108,8 @@ class CloudStack:
     def _way_in(self, settings: ClientSettings) -> Access:
         credentials = settings.credentials
         if credentials.apikey:
-            return KeyPair(credentials, settings.signature_lifetime_s, self._clock, post=settings.post)
+            times = Times(settings.signature_lifetime_s, self._clock, lambda: self.skew_ms)
+            return KeyPair(credentials, times, post=settings.post)
         return LoginSession(credentials, self._exchange, post=settings.post)
 
     @property

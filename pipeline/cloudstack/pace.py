@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-PAUSE_MAX_S: Final = 300.0
+from pipeline.core.retry import ASKED_MAX_S
+
+PAUSE_MAX_S: Final = ASKED_MAX_S
 """No region stops us for longer by one answer, whatever its Retry-After says."""
 
 

@@ -16,6 +16,11 @@ from pipeline.cloudstack.answers import Reply
 from pipeline.cloudstack.errors import Unauthorised, Unreachable
 from pipeline.cloudstack.transport import Request
 
+SKEW_MIN_MS: Final = 60_000
+"""Clocks that are nearer to each other make no signature expire."""
+SKEW_MAX_MS: Final = 26 * 3_600_000
+"""A region that is further off is told of and not followed: a signature must not be good for ever."""
+
 _READS: Final = ("list", "get", "query")
 
 
@@ -60,27 +65,40 @@ class Access(Protocol):
         """Whether `request`, answered with 401, may be made anew and sent once more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a signature expires. `skew`: the region's clock minus ours at its last answer (ms), None when it
+    never told."""
+
+    lifetime_s: int
+    clock: Callable[[], int]
+    skew: Callable[[], int | None]
+
+
 class KeyPair:
-    """Signs every request. Nothing to renew: a refused key stays refused."""
+    """Signs every request. A refused key stays refused; where the region's clock is far from ours, a
+    signature may just have expired, and the next ones go by the region's clock."""
 
     user = ""
 
-    def __init__(
-        self, credentials: Credentials, lifetime_s: int, clock: Callable[[], int], *, post: bool
-    ) -> None:
+    def __init__(self, credentials: Credentials, times: Times, *, post: bool) -> None:
         self._credentials = credentials
-        self._lifetime_s = lifetime_s
-        self._clock = clock
+        self._times = times
         self._post = post
+        self._ahead_ms = 0
 
     async def request(self, command: str, params: Mapping[str, str]) -> Request:
         full = {**params, "command": command, "response": "json"}
-        expires = signing.expires(self._clock(), self._lifetime_s)
+        expires = signing.expires(self._times.clock() + self._ahead_ms, self._times.lifetime_s)
         full = signing.signed(full, self._credentials.apikey, self._credentials.secret, expires)
         return Request(command, _method(command, self._post), signing.query(full))
 
     def renewable(self, _request: Request) -> bool:
-        return False
+        skew_ms = self._times.skew()
+        if skew_ms is None or abs(skew_ms) > SKEW_MAX_MS or abs(skew_ms - self._ahead_ms) < SKEW_MIN_MS:
+            return False
+        self._ahead_ms = skew_ms
+        return True
 
 
 @dataclass(frozen=True, slots=True)

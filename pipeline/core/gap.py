@@ -124,7 +124,11 @@ class Matcher:
 
     def judge(self, now: int) -> list[Lost]:
         """The rows that are lost, oldest first, each once. To be called after the bus was read to where it
-        ended at `now` or later."""
+        ended at `now` or later. What was first seen later than `now` (our clock was set back) has its grace
+        from now on."""
+        self._rows = {
+            row_id: one if one.seen_at <= now else Lost(one.row, now) for row_id, one in self._rows.items()
+        }
         self._settle(lambda _: True, NEAR_MS[:1])
         self._settle(lambda one: one.seen_at + self._grace <= now, NEAR_MS)
         lost = [one for one in self._rows.values() if one.seen_at + self._grace <= now]

@@ -7,9 +7,10 @@ by the region worker's agents and its timer, in threads; every method is one tra
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import product
 from typing import Final
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, select, update
 
 from pipeline import wire
 from pipeline.core.entities import Kind
@@ -18,7 +19,7 @@ from pipeline.core.removal import Decision, Limits
 from pipeline.outbox.confirmed import read_confirmed
 from pipeline.outbox.contexts import Context, read_contexts
 from pipeline.outbox.engine import reading, writing
-from pipeline.outbox.holds import Pending, Stands, decide_all, read_stands
+from pipeline.outbox.holds import QUARANTINED, Pending, Stands, decide_all, read_stands
 from pipeline.outbox.hub import REPUBLISH_AFTER_MS
 from pipeline.outbox.mappings import (
     OPEN,
@@ -30,6 +31,7 @@ from pipeline.outbox.mappings import (
     rows_by_canonical,
     write_mappings,
 )
+from pipeline.outbox.overtaken import overtaken
 from pipeline.outbox.plans import is_released
 from pipeline.outbox.records import read_founder
 from pipeline.outbox.schema import applied, entity, outbox, rmap
@@ -42,6 +44,10 @@ REOPEN_MS: Final = 5_000
 """When a reopened row is applied again: after the change that it guards has ended, one way or the other."""
 LEASE_MS: Final = 60_000
 """How long a worker has to publish a row that was due before another may take it."""
+FARTHEST_MS: Final = 2 * REPUBLISH_AFTER_MS
+"""No row but one in quarantine is put off for so long: a clock ran ahead when it was written."""
+AHEAD_EVERY_MS: Final = 60_000
+"""How often such rows are looked for: all that is in quarantine is gone through for it."""
 
 
 class RegionStore:
@@ -51,6 +57,7 @@ class RegionStore:
         self._engine = engine
         self._region = region
         self._clock = clock
+        self._looked_ahead = 0
 
     def contexts(self, wanted: Sequence[Desired]) -> list[Context]:
         """One context for each, in their order."""
@@ -154,10 +161,11 @@ class RegionStore:
         for `LEASE_MS`, so that no other worker takes them. `republished` says that they are on the topic."""
         with writing(self._engine) as connection:
             taken: list[tuple[int, str, bytes]] = []
-            for state in OPEN:  # each by its index, so that no more rows than these are locked
+            # Each by its index, so that no more rows than these are locked.
+            for state, due in product(OPEN, self._when_due(now)):
                 query = (
                     select(outbox.c.id, outbox.c.entity, outbox.c.body)
-                    .where(outbox.c.region == self._region, outbox.c.state == state, outbox.c.due_time <= now)
+                    .where(outbox.c.region == self._region, outbox.c.state == state, due)
                     .order_by(outbox.c.due_time, outbox.c.id)
                     .limit(limit)
                     .with_for_update()
@@ -171,6 +179,14 @@ class RegionStore:
             pairs = {(uuid, self._region) for _, uuid, _ in taken}
             locals_ = local_by_canonical(connection, pairs)
         return [(id_, locals_.get((uuid, self._region), uuid).encode(), body) for id_, uuid, body in taken]
+
+    def _when_due(self, now: int) -> list[ColumnElement[bool]]:
+        when = [outbox.c.due_time <= now]
+        if abs(now - self._looked_ahead) >= AHEAD_EVERY_MS:
+            self._looked_ahead = now
+            put_off = outbox.c.message.is_(None) | (outbox.c.message != QUARANTINED)
+            when.append((outbox.c.due_time > now + FARTHEST_MS) & put_off)
+        return when
 
     def republished(self, ids: Sequence[int], leased: int, now: int) -> None:
         """These rows, taken by `due` at `leased`, are on the topic again. Those that were settled, parked or
@@ -217,6 +233,12 @@ class RegionStore:
                 )
                 .values(state="pending", due_time=now + REOPEN_MS, processed_time=None)
             )
+
+    def overtaken(self, source: str, values: dict[str, str], now: int) -> bool:
+        """A call that was given up has written `values` (canonical UUIDs) after all: what was applied last is
+        applied once more, where it is something else."""
+        with writing(self._engine) as connection:
+            return overtaken(connection, self._region, source, values, now)
 
     @property
     def region(self) -> str:

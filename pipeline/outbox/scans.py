@@ -24,6 +24,7 @@ from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.gaps import scan_needed, scanned
 from pipeline.outbox.presence import Absent, read_absent, read_known, read_present
 from pipeline.outbox.schema import MESSAGE_MAX, scan, scan_page, watermark
+from pipeline.outbox.standstill import Standstill
 from pipeline.outbox.statements import cut, insert_new
 
 LEASE_MS: Final = 60_000
@@ -101,6 +102,7 @@ class ScanStore:
         self._engine = engine
         self.region = region
         self._clock = clock
+        self._standstill = Standstill()
 
     def begin(self, owner: str) -> Running:
         """A new scan, or the one that a dead owner left. Raises `ScanRunning`."""
@@ -179,19 +181,20 @@ class ScanStore:
     def due(self, interval_ms: int) -> int:
         """When the next periodic scan is to begin (ms): an interval after the last one began. The first one
         an interval after this was first asked, so that a region that is new here is not taken in by
-        surprise. Soon, where the gap fill needs one."""
+        surprise. Soon, where the gap fill needs one; now, where a clock that ran ahead began the last one."""
         last = self.newest()
         with reading(self._engine) as connection:
             if scan_needed(connection, self.region):
                 interval_ms = min(interval_ms, NEEDED_AGAIN_MS)
-        if last is not None:
-            return last.started_time if last.state == RUNNING else last.started_time + interval_ms
-        name = f"scan/{self.region}"
         now = self._clock()
+        if last is not None:
+            soon = last.state == RUNNING or last.started_time > now + LEASE_MS
+            return min(last.started_time, now) if soon else last.started_time + interval_ms
+        name = f"scan/{self.region}"
         with writing(self._engine) as connection:
             insert_new(connection, watermark, [{"name": name, "value": now, "time": now}])
             first = connection.execute(select(watermark.c.value).where(watermark.c.name == name)).scalar_one()
-        return int(first) + interval_ms
+        return int(first) + interval_ms if first <= now + LEASE_MS else now
 
     def held(self, locals: Collection[str]) -> dict[str, Held]:
         """UUID here → what is known of it here; only those that are known."""
@@ -233,7 +236,8 @@ class ScanStore:
         if found is None:
             return None
         silent_ms = now - found["heartbeat_time"]
-        if silent_ms < LEASE_MS:
+        still_ms = self._standstill.lasts((found["id"], found["owner"], found["heartbeat_time"]), now)
+        if max(silent_ms, still_ms) < LEASE_MS:
             raise ScanRunning(
                 f"a scan of {self.region} is running: it said so {max(0, silent_ms) // 1000} s ago"
             )

@@ -216,13 +216,13 @@ class GapFill:
     async def _read_log(self, state: _State, now: int) -> None:
         """What is new in the log, as much of it as may wait."""
         began, position = _monotonic(), state.position
-        region_now = now + self._means.skew()
         async for row in self._means.read_log(position.since):
             if state.matcher.full:
-                position.advance(0, region_now)  # as far as it was read
+                position.advance(0, self._means.clock() + self._means.skew())  # as far as it was read
                 return
             if position.is_new(row, _monotonic()):
                 self._log_row(state, row, now)
+        region_now = self._means.clock() + self._means.skew()  # right after its answer: ours may jump
         position.advance(began, region_now)
         position.since = max(position.since, (region_now - QUIET_MS) // 1000 * 1000)
 

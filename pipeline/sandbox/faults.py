@@ -28,6 +28,22 @@ class Faults:
     """The connection breaks before the call takes effect."""
     drop_after_ratio: float = 0.0
     """The connection breaks after the call took effect, in place of the answer."""
+    html_ratio: float = 0.0
+    """Answered with 200 and a page by something in front (a proxy's login) before anything happened."""
+    redirect_ratio: float = 0.0
+    """Sent elsewhere by something in front, before anything happened."""
+    stranger_ratio: float = 0.0
+    """Answered with 200 and JSON that is not CloudStack's, before anything happened."""
+    curt_ratio: float = 0.0
+    """Throttled by something in front: 429 without a word or a header, before anything happened."""
+    cut_ratio: float = 0.0
+    """Half of the answer, as if it were all, after the call took effect."""
+    html_after_ratio: float = 0.0
+    """502 and a page by something in front, after the call took effect."""
+    endless_ratio: float = 0.0
+    """An answer without an end, after the call took effect."""
+    forgotten_ratio: float = 0.0
+    """Jobs whose result can't be asked for: the region knows them no more."""
     job_delay_ms: float = 0.0
     """How long an asynchronous job takes after its answer."""
     lost_ratio: float = 0.0

@@ -19,9 +19,11 @@ from pipeline.sandbox.dispatch import Reply, Request, dispatch, lower_names
 from pipeline.sandbox.faults import strikes
 from pipeline.sandbox.latency import Load, real_ms
 from pipeline.sandbox.region import VERSION, Region
+from pipeline.sandbox.strangers import forgotten, in_front, on_the_way_back
 
 COOKIE = "JSESSIONID"
 KEY_COOKIE = "sessionkey"
+POLL = "queryAsyncJobResult"
 LOOPBACK = ("127.0.0.1", "::1")
 MAX_FORM_BYTES = 1 << 20
 
@@ -97,16 +99,19 @@ class RegionServer:
         reply = dispatch(self.region, request)
         self.region.calls.add(reply.account, given.get("command", "-"))
         await self._after(http, reply, given)
-        return _response(reply, given)
+        return on_the_way_back(self.region.faults, self.region.fault_rng, _response(reply, given))
 
     async def _before(self, http: web.Request, given: Mapping[str, str]) -> web.StreamResponse | None:
         faults, rng = self.region.faults, self.region.fault_rng
-        if strikes(rng, faults.error_ratio):
-            return web.Response(status=503, text="<html><body>503 Service Unavailable</body></html>")
+        stranger = in_front(faults, rng)
+        if stranger is not None:
+            return stranger
         if strikes(rng, faults.hang_ratio):
             await asyncio.Event().wait()
         if strikes(rng, faults.drop_before_ratio):
             _cut(http)
+        if given.get("command") == POLL and strikes(rng, faults.forgotten_ratio):
+            return forgotten(POLL)
         if faults.throttle_per_s > 0:
             return self._throttled(given)
         return None

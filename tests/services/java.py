@@ -19,6 +19,8 @@ OLDEST_JAVA = 17  # Kafka 4's brokers
 POM = Path(__file__).with_name("pom.xml")
 TRIES = 3
 FETCH_LIMIT_S = 400
+VERSION_LIMIT_S = 300
+"""Long: a Java that does not answer in time is taken for none, and another one is installed."""
 
 
 def java(cache: Path) -> Path:
@@ -115,7 +117,7 @@ def _major(program: Path) -> int:
     """Java's major version, 0 if it does not run."""
     try:
         done = subprocess.run(
-            [str(program), "-version"], capture_output=True, text=True, timeout=60, check=False
+            [str(program), "-version"], capture_output=True, text=True, timeout=VERSION_LIMIT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0

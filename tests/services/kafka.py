@@ -6,6 +6,7 @@ fault tests.
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import struct
@@ -22,33 +23,25 @@ FORMAT_LIMIT_S = 120
 # ApiVersions, version 0, correlation 1, no client id: https://kafka.apache.org/protocol
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data}
-auto.create.topics.enable=false
-default.replication.factor=1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=2
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=2
-# tests start and kill consumers: no waiting for more members, and short sessions allowed
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-num.network.threads=2
-num.io.threads=4
-log.cleaner.dedupe.buffer.size=16777216
-log.index.size.max.bytes=1048576
-"""
+SMALL = {
+    "auto.create.topics.enable": "false",
+    "default.replication.factor": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "2",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "2",
+    # tests start and kill consumers: no waiting for more members, and short sessions allowed
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "log.cleaner.dedupe.buffer.size": "16777216",
+    "log.index.size.max.bytes": "1048576",
+}
 
 
 class Kafka(Service):
@@ -67,9 +60,13 @@ class Kafka(Service):
         """The bootstrap server."""
         return f"127.0.0.1:{self.ports['kafka']}"
 
+    @functools.cached_property
+    def _programs(self) -> tuple[Path, Path]:
+        """Java and the jars, looked for once: on a busy machine Java takes a minute to say who it is."""
+        return java.java(self._cache), java.jars(self._cache)
+
     def provision(self) -> None:
-        java.java(self._cache)
-        java.jars(self._cache)
+        _ = self._programs
 
     def initialise(self, data: Path) -> None:
         properties = self._write_properties(data)
@@ -103,12 +100,28 @@ class Kafka(Service):
             return False
         return len(answer) == 10 and struct.unpack(">iih", answer)[1:] == (1, 0)
 
+    def properties(self, data: Path) -> dict[str, str]:
+        """What stands in its server.properties."""
+        ports = self.ports
+        client = f"PLAINTEXT://127.0.0.1:{ports['kafka']}"
+        return {
+            **SMALL,
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{ports['controller']}",
+            "listeners": f"{client},CONTROLLER://127.0.0.1:{ports['controller']}",
+            "advertised.listeners": client,
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(data),
+        }
+
     def _write_properties(self, data: Path) -> Path:
-        properties = self.folder / "server.properties"
-        properties.write_text(PROPERTIES.format(data=data, **self.ports))
-        return properties
+        file = self.folder / "server.properties"
+        file.write_text("".join(f"{key}={value}\n" for key, value in self.properties(data).items()))
+        return file
 
     def _command(self, main: str, *arguments: str) -> list[str]:
-        program, jars = java.java(self._cache), java.jars(self._cache)
+        program, jars = self._programs
         sizes = ["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC"]
         return [str(program), *sizes, "-cp", f"{jars}/*", main, *arguments]

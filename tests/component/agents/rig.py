@@ -205,8 +205,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path, report: Report = SILENT, url: str = "") -> AsyncIterator[Rig]:
-    """Over SQLite, or the empty database at `url`."""
+async def rigged(
+    folder: Path, report: Report = SILENT, url: str = "", timeout_s: float = 5.0
+) -> AsyncIterator[Rig]:
+    """Over SQLite, or the empty database at `url`. `timeout_s`: how long the worker waits for one answer of
+    the region."""
     url = url or f"sqlite:///{folder / 'rig.db'}"
     migrate(url)
     engine = open_database(url)
@@ -214,7 +217,9 @@ async def rigged(folder: Path, report: Report = SILENT, url: str = "") -> AsyncI
     async with simulated_regions(1, names=(HERE,)) as (region,):
         keys = Credentials(region.service.apikey, region.service.secretkey)
         told = report.calls_of(HERE) if isinstance(report, Instruments) else None
-        client = CloudStack(ClientSettings(region.endpoint, keys, timeout_s=5), clock=now_ms, on_call=told)
+        client = CloudStack(
+            ClientSettings(region.endpoint, keys, timeout_s=timeout_s), clock=now_ms, on_call=told
+        )
         resources = Resources(client)
         await resources.start()
         kafka = Topics()

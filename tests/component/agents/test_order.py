@@ -17,7 +17,9 @@ import faust
 import pytest
 
 from pipeline import wire
+from pipeline.agents.intake import Taken
 from pipeline.agents.publish import Message
+from pipeline.agents.region import RegionWorker
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import Kind, Snapshot
@@ -186,6 +188,29 @@ async def test_nothing_is_committed_past_a_held_head(stage: Stage, monkeypatch: 
         assert held in told(stage)
     finally:
         await worker.stop()
+
+
+@pytest.mark.services
+async def test_what_nobody_has_acknowledged_yet_is_read_again_after_a_rebalance(
+    tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing of its partition was ever committed: there Faust and aiokafka would seek nowhere."""
+    async with staged(tmp_path, kafka_bootstrap) as stage:
+        _, (uuid,) = await users(Api(stage.region), 1)
+        taken: list[int] = []
+
+        async def take(self: RegionWorker, one: Taken) -> None:
+            taken.append(one.offset)  # and never acknowledges it, as if it had been thrown away
+
+        monkeypatch.setattr(RegionWorker, "take_event", take)
+        worker = await stage.worker()
+        try:
+            await stage.hint(Kind.USER, uuid)
+            await until(lambda: taken == [0], "the first reading")
+            await worker.consumer.perform_seek()  # as after every rebalance
+            await until(lambda: taken == [0, 0], "the second reading")
+        finally:
+            await worker.stop()
 
 
 def told(stage: Stage) -> set[str]:

@@ -7,6 +7,8 @@ import asyncio
 import gzip
 import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from pipeline.cloudstack.errors import Busy, NotEmpty, Refused, Throttled, Unaut
 from pipeline.cloudstack.session import Credentials
 from tests.unit.cloudstack.conftest import (
     KEY,
+    NOW,
     SECRET,
     Script,
     ScriptedRegion,
@@ -220,6 +223,7 @@ async def test_a_429_of_cloudstacks_own_with_a_header(serve: Serve, client_of: C
         answer = refusal(params["command"], 429, "please retry after 250 ms")
         if len(region.requests) == 2:
             answer.headers["retry-after"] = "Mon, 23 Nov 2026 08:20:02 GMT"
+            answer.headers["date"] = "Mon, 23 Nov 2026 08:20:00 GMT"
         return answer
 
     region = await serve(script)
@@ -230,6 +234,61 @@ async def test_a_429_of_cloudstacks_own_with_a_header(serve: Serve, client_of: C
         await client.call("listUsers", {})
     assert first.value.after_s == 0.25
     assert second.value.after_s == 2.0
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 1, 24])
+async def test_signatures_follow_a_region_whose_clock_is_far_from_ours(
+    serve: Serve, client_of: ClientOf, hours: int
+) -> None:
+    """It takes none that has expired, or that expires later than in 15 minutes (its strictest setting)."""
+    there = NOW / 1000 + 3600 * hours
+
+    def script(params: dict[str, str]) -> web.Response:
+        expires = datetime.strptime(params["expires"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        fresh = there <= expires <= there + 900
+        answer = ok("listUsers", {"count": 1}) if fresh else refusal("listUsers", 401, "signature expired")
+        answer.headers["date"] = formatdate(there, usegmt=True)
+        return answer
+
+    region = await serve(script)
+    client = client_of(region)
+    for _ in range(3):
+        assert await client.call("listUsers", {}) == {"count": 1}
+    assert len(region.requests) == 4, "found out once"
+    assert region.unsigned == []
+
+
+async def test_signatures_do_not_follow_a_clock_to_anywhere(serve: Serve, client_of: ClientOf) -> None:
+    def script(_params: dict[str, str]) -> web.Response:
+        answer = refusal("listUsers", 401, "signature expired")
+        answer.headers["date"] = formatdate(NOW / 1000 + 30 * 86_400, usegmt=True)
+        return answer
+
+    region = await serve(script)
+    with pytest.raises(Unauthorised, match="the clocks"):
+        await client_of(region).call("listUsers", {})
+    assert len(region.requests) == 1
+
+
+@pytest.mark.parametrize("hours", [-24, 0, 24])
+async def test_a_date_to_come_back_at_is_told_by_the_regions_clock(
+    serve: Serve, client_of: ClientOf, hours: int
+) -> None:
+    """However far ours is from it: nobody waits for the difference."""
+    told = NOW / 1000 + 3600 * hours
+    headers = {"retry-after": formatdate(told + 5, usegmt=True), "date": formatdate(told, usegmt=True)}
+    region = await serve(always(lambda: web.Response(status=503, headers=headers)))
+    with pytest.raises(Unreachable) as caught:
+        await client_of(region).call("listUsers", {})
+    assert caught.value.after_s == 5.0
+
+
+async def test_json_of_somebody_else_is_no_empty_listing(serve: Serve, client_of: ClientOf) -> None:
+    """A wall that wants a login, answering with 200."""
+    said = {"error": {"code": "session_expired"}}
+    region = await serve(always(lambda: web.json_response(said)))
+    with pytest.raises(Unreachable, match="the answer to listUsers is another one's: 'error'"):
+        await client_of(region).call("listUsers", {})
 
 
 async def test_a_hanging_region_is_given_up(serve: Serve, client_of: ClientOf) -> None:

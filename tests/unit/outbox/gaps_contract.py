@@ -90,6 +90,17 @@ class LeaseContract:
         one.release()
         assert other.take()
 
+    def test_a_dead_owner_whose_clock_ran_ahead_keeps_it_no_longer(self, engine: Engine) -> None:
+        clock = Clock()
+        dead = Lease(engine, "work", "a", Clock(clock() + 86_400_000))
+        other = Lease(engine, "work", "b", clock)
+        assert dead.take()
+        assert not other.take()
+        clock.now += LASTS_MS - 1
+        assert not other.take()
+        clock.now += 1
+        assert other.take()
+
     def test_of_many_at_once_one_gets_it(self, engine: Engine) -> None:
         leases = [Lease(engine, "work", f"owner-{number}", Clock()) for number in range(8)]
         with ThreadPoolExecutor(8) as threads:

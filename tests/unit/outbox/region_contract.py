@@ -472,6 +472,29 @@ class RegionContract:
 
     # -- where entities are
 
+    def test_what_a_late_call_overwrote_is_applied_again(
+        self, hub: HubStore, region: RegionStore, engine: Engine
+    ) -> None:
+        keep(hub, ACCOUNT, sent=("r2", "r3"))
+        assert not region.overtaken("a1", {"name": "late"}, NOW), "nothing was applied: its row is to come"
+        region.settle([settled(ACCOUNT, applied=ACCOUNT.desired())], NOW)
+        assert not region.overtaken("a1", {"name": "acme"}, NOW), "it is as it should be"
+        assert row(engine, schema.outbox, region="r2")["state"] == "delivered"
+        assert region.overtaken("a1", {"name": "late"}, NOW + 1)
+        after = row(engine, schema.outbox, region="r2")
+        assert (after["state"], after["processed_time"]) == ("pending", None)
+        assert after["due_time"] > NOW + 1
+        assert (wire.fields(row(engine, schema.applied)["values"]) or {})["name"] == "late"
+        assert row(engine, schema.outbox, region="r3")["state"] == "pending"
+
+    def test_what_was_made_late_after_its_removal_is_removed_again(
+        self, hub: HubStore, region: RegionStore, engine: Engine
+    ) -> None:
+        keep(hub, ACCOUNT, sent=("r2",))
+        region.settle([settled(ACCOUNT, applied=None, present=False)], NOW)
+        assert region.overtaken("a1", {"name": "acme"}, NOW + 1)
+        assert row(engine, schema.outbox)["state"] == "pending"
+
     def test_a_minted_uuid_replaces_the_used_one(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:

@@ -77,6 +77,23 @@ class ScanContract:
             with pytest.raises(ScanLost):
                 late()
 
+    def test_a_dead_owner_whose_clock_ran_ahead_keeps_it_no_longer(
+        self, engine: Engine, store: ScanStore, clock: Clock
+    ) -> None:
+        dead = ScanStore(engine, store.region, Clock(clock() + 86_400_000)).begin("a")
+        assert store.due(3_600_000) <= clock()
+        with pytest.raises(ScanRunning):
+            store.begin("b")
+        clock.now += LEASE_MS
+        assert store.begin("b").id == dead.id
+
+    def test_a_scan_that_a_clock_which_ran_ahead_began_puts_off_no_other(
+        self, engine: Engine, store: ScanStore, clock: Clock
+    ) -> None:
+        ahead = ScanStore(engine, store.region, Clock(clock() + 86_400_000))
+        ahead.end(ahead.begin("a"), {}, None, 1)
+        assert store.due(3_600_000) <= clock()
+
     def test_a_paused_one_is_gone_on_with_at_once(self, store: ScanStore) -> None:
         mine = store.begin("a")
         store.pause(mine, 30)

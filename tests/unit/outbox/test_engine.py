@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pymysql
 import pytest
 from sqlalchemy import Engine, create_engine, func, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from pipeline.core.errors import TemporaryError
 from pipeline.outbox import schema
 from pipeline.outbox.engine import open_database, reading, writing
-from pipeline.outbox.errors import translated
+from pipeline.outbox.errors import is_passing, translated
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://host/db"])
@@ -142,3 +143,23 @@ def test_errors_show_no_values(engine: Engine) -> None:
 
 def test_the_low_byte_of_sqlites_code_decides() -> None:
     assert sqlite3.SQLITE_BUSY_SNAPSHOT & 0xFF == sqlite3.SQLITE_BUSY
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "passes"),
+    [
+        (1030, 'Got error 28 "No space left on device" from storage engine InnoDB', True),
+        (3, "Error writing file './x' (Errcode: 28 \"No space left on device\")", True),
+        (1114, "The table 'outbox' is full", True),
+        (1290, "The MariaDB server is running with the --read-only option", True),
+        (1040, "Too many connections", True),
+        (4031, "The client was disconnected by the server because of inactivity", True),
+        (1030, 'Got error 194 "Tablespace is missing for a table" from storage engine InnoDB', False),
+        (1045, "Access denied for user 'x'@'h'", False),
+        (1064, "You have an error in your SQL syntax near '28'", False),
+        (1406, "Data too long for column 'name' at row 28", False),
+    ],
+)
+def test_what_a_server_says_that_passes(number: int, words: str, passes: bool) -> None:
+    error = OperationalError("statement", {}, pymysql.err.OperationalError(number, words))
+    assert is_passing(error) is passes

@@ -79,6 +79,11 @@ def test_a_real_kafka_has_twelve_partitions_unless_told() -> None:
     assert parse({"kafka": "[::1]:9092", "partitions": 3, "regions": [BERLIN]}).partitions == 3
 
 
+def test_topics_have_as_many_copies_as_brokers_allow_unless_told() -> None:
+    assert parse({"kafka": "a:9092", "regions": [BERLIN]}).replicas is None
+    assert parse({"kafka": "a:9092", "replicas": 3, "regions": [BERLIN]}).replicas == 3
+
+
 def test_the_example_loads_and_names_every_key() -> None:
     path = ROOT / "regions.example.yaml"
     settings = Settings.load(path, EVERY)
