@@ -5,7 +5,8 @@ RUN python -m venv /opt/region-sync
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY bridges bridges
 COPY pipeline pipeline
-RUN /opt/region-sync/bin/pip install --no-cache-dir --disable-pip-version-check -c requirements.lock .
+RUN /opt/region-sync/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock && \
+    /opt/region-sync/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/region-sync region-sync

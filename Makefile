@@ -5,10 +5,15 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --retries 5 --timeout 60
+# The project itself: everything that it needs, setuptools too, is there by then, and each file was compared with its hash.
+OURS   := PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation -e .
+# For every Python from 3.11 on, and every platform; versions that the lock has stay. setuptools builds the project.
+LOCK   := echo 'setuptools>=77' | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+          --no-annotate --custom-compile-command 'make lock' $(ARGS) -
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long faults test-unit check format services services-stop bench lock clean
+.PHONY: help venv demo test test-long faults test-unit check format services services-stop bench lock audit sbom clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -52,23 +57,34 @@ bench: venv  ## the benchmarks, printed as ratios
 
 venv: $(VENV)/.dev  ## .venv with everything for development; again only after a change of pyproject.toml or the lock
 
-lock: venv  ## requirements.lock anew, from what .venv holds
-	@{ echo '# Written by `make lock`: the versions that the tests ran with, used as constraints.'; \
-	   $(PY) -m pip freeze --disable-pip-version-check --exclude-editable; } > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+lock: $(VENV)/.dev  ## the two locks anew after a change of pyproject.toml; ARGS=--upgrade takes newer versions too
+	@$(LOCK) pyproject.toml -o requirements.lock
+	@$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+
+audit: venv  ## ask the index whether a locked version has a known hole; fails where it cannot be asked
+	@$(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+	    -r requirements-dev.lock $(ARGS) || \
+	    { echo 'NOT AUDITED, or with holes: see above. The index must offer vulnerability data; ARGS="-s osv" asks another service.' >&2; exit 1; }
+
+sbom: venv  ## sbom.json: what an installation consists of (CycloneDX), from requirements.lock
+	@$(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
+	    -o sbom.json requirements.lock
+	@echo sbom.json
 
 clean: services-stop  ## remove .venv, .services and all caches
-	@rm -rf $(VENV) .services build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .services build dist sbom.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.dev: $(VENV)/bin/pip pyproject.toml requirements.lock
+$(VENV)/.dev: $(VENV)/bin/pip pyproject.toml requirements.lock requirements-dev.lock
 	@echo 'installing into $(VENV) ...' >&2
-	@$(PIP) -e '.[dev]' -c requirements.lock >&2
+	@$(PIP) --require-hashes -r requirements-dev.lock >&2
+	@$(OURS) >&2
 	@touch $(VENV)/.runtime $@
 
 $(VENV)/.runtime: $(VENV)/bin/pip pyproject.toml requirements.lock
 	@echo 'installing into $(VENV) ...' >&2
-	@$(PIP) -e . -c requirements.lock >&2
+	@$(PIP) --require-hashes -r requirements.lock >&2
+	@$(OURS) >&2
 	@touch $@
 
 # pip comes last when a venv is made, so a run that died half-way is noticed here and done again.

@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from bridges.address import Trust
 from bridges.eventlog import EventLogSource, LogSettings, OpenLog, Watermark
 from bridges.kafka import KafkaSink, Unread
 from bridges.rabbitmq import RabbitSource
@@ -47,9 +48,10 @@ class BridgeSettings:
 
     region: str
     kafka: str
-    kafka_options: Mapping[str, str] = field(default_factory=dict)
+    kafka_options: Mapping[str, str] = field(default_factory=dict, repr=False)
     source: Literal["amqp", "eventlog"] = "amqp"
-    amqp_url: str = ""
+    amqp_url: str = field(default="", repr=False)
+    trust: Trust = field(default_factory=Trust)
     exchange: str = "cloudstack-events"
     queue: str = ""
     prefetch: int = 5000
@@ -70,6 +72,7 @@ class BridgeSettings:
             quorum=self.quorum,
             max_bytes=self.queue_max_bytes,
             drain_limit_s=self.drain_limit_s,
+            trust=self.trust,
         )
 
     def event_log(self) -> LogSettings:

@@ -13,14 +13,16 @@ import random
 from functools import partial
 from typing import Any, Final
 
-import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
+from pika.connection import URLParameters
 from pika.exceptions import ProbableAccessDeniedError, ProbableAuthenticationError
 from pika.spec import Basic, BasicProperties
 
+from bridges.address import parameters
 from bridges.relay import BrokenSink, Counters, Deliveries, Relay, Sink
 from bridges.topology import BusSettings, Topology
+from pipeline.core.distrust import distrust
 from pipeline.core.retry import Backoff
 
 HEARTBEAT_S: Final = 30
@@ -46,7 +48,7 @@ class RabbitSource:
         self._relay = relay
         self._sink = sink
         self._counters = counters
-        self._parameters = _parameters(bus.url)
+        self._parameters = _parameters(bus)
         self._where = f"{self._parameters.host}:{self._parameters.port}"
         self._backoff = Backoff(first_s=0.2, cap_s=30.0)
         self._loop = IOLoop()
@@ -241,16 +243,13 @@ class RabbitSource:
         self._schedule(quick=self._sink.waiting > 0 or self._deliveries.untold > 0)
 
 
-def _parameters(url: str) -> pika.URLParameters:
-    try:
-        parameters = pika.URLParameters(url)
-    except Exception as error:  # noqa: BLE001 - pika raises many kinds, and some quote the URL with its password
-        raise ValueError(f"the bus's URL cannot be read ({type(error).__name__})") from None
-    if "heartbeat=" not in url:
-        parameters.heartbeat = HEARTBEAT_S
-    parameters.socket_timeout = parameters.stack_timeout = CONNECT_LIMIT_S
-    parameters.client_properties = {"connection_name": "region-sync bridge"}
-    return parameters
+def _parameters(bus: BusSettings) -> URLParameters:
+    found = parameters(bus.url, bus.trust)
+    if "heartbeat=" not in bus.url:
+        found.heartbeat = HEARTBEAT_S
+    found.socket_timeout = found.stack_timeout = CONNECT_LIMIT_S
+    found.client_properties = {"connection_name": "region-sync bridge"}
+    return found
 
 
 def _words(error: object) -> str:
@@ -258,4 +257,4 @@ def _words(error: object) -> str:
         return "the broker refuses the user name or password"
     if isinstance(error, ProbableAccessDeniedError):
         return "the broker refuses this user the virtual host"
-    return str(error) or type(error).__name__
+    return distrust(error) or str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from pika.adapters.select_connection import SelectConnection
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByClient
 
+from bridges.address import Trust
 from pipeline.core.entities import Kind
 
 BINDINGS: Final = tuple(f"*.ActionEvent.*.{kind}.*" for kind in Kind)
@@ -41,7 +42,7 @@ class BusSettings:
     Times in seconds; `drain_limit_s` is how long a stop waits for what is under way.
     """
 
-    url: str
+    url: str = field(repr=False)
     exchange: str
     queue: str
     prefetch: int = 5000
@@ -50,6 +51,7 @@ class BusSettings:
     ack_every_s: float = 0.02
     recheck_every_s: float = 30.0
     drain_limit_s: float = 10.0
+    trust: Trust = field(default_factory=Trust)
 
     def queue_arguments(self) -> dict[str, object]:
         """A quorum queue survives a broker; a single active consumer keeps the order while spares wait."""

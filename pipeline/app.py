@@ -22,6 +22,7 @@ from faust.types import StreamT
 from pipeline.agents.acknowledge import Partition
 from pipeline.agents.apply import Rules
 from pipeline.agents.beside import beside
+from pipeline.agents.credentials import credentials
 from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
@@ -236,6 +237,7 @@ def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
     app = faust.App(
         group,
         broker=[f"kafka://{broker}" for broker in wiring.brokers.split(",")],
+        broker_credentials=credentials(wiring.kafka_options),
         store="memory://",
         autodiscover=False,
         web_enabled=False,  # `pipeline.web` gives it a server

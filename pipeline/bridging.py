@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from bridges.address import Trust
 from bridges.bridge import BridgeSettings
 from bridges.eventlog import EventReader, OpenLog, Watermark
 from bridges.kafka import Unread
@@ -42,12 +43,19 @@ def bridge_settings(settings: Settings, region: Region, brokers: str) -> BridgeS
         kafka_options=settings.kafka_options,
         source=region.bus.source,
         amqp_url=region.bus.url.get_secret_value() if region.bus.url else "",
+        trust=trust(region),
         exchange=region.bus.exchange,
         queue=region.queue,
         prefetch=region.bus.prefetch,
         poll_interval_s=region.bus.poll_interval_s,
         max_unread=UNREAD if settings.embedded else 0,
     )
+
+
+def trust(region: Region) -> Trust:
+    """The files for TLS to the region's bus."""
+    bus = region.bus
+    return Trust(*(str(file) if file else "" for file in (bus.tls_ca, bus.tls_certificate, bus.tls_key)))
 
 
 @contextmanager

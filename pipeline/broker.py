@@ -30,7 +30,7 @@ def address_file(database: str) -> Path:
 @contextmanager
 def announced(settings: Settings, address: str) -> Iterator[None]:
     """The embedded broker's address is to be found by others while this lasts."""
-    file = address_file(settings.database)
+    file = address_file(settings.database.get_secret_value())
     file.write_text(f"{address}\n", encoding="utf-8")
     try:
         yield
@@ -43,7 +43,7 @@ def brokers(settings: Settings) -> str:
     if not settings.embedded:
         return settings.kafka
     try:
-        return address_file(settings.database).read_text(encoding="utf-8").strip()
+        return address_file(settings.database.get_secret_value()).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise TemporaryError(
             "the embedded broker is not running: start `region-sync run` with the same settings first"

@@ -25,12 +25,22 @@ from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.settings import Region, Settings
 
 TIMEOUT_S: Final = 20.0
+TRY_S: Final = 2.0
+"""So long for one try to connect: a refusal is heard of after it."""
 KEPT: Final = "retention.ms"
 KEPT_BYTES: Final = "retention.bytes"
 INSYNC: Final = "min.insync.replicas"
 UNTOLD: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 REPLICAS: Final = 3
 """Copies of each partition where the settings don't say: so many, as far as there are brokers."""
+
+
+_REFUSALS: Final = {
+    "certificate verify failed": "the broker's certificate is not trusted: another authority than "
+    "ssl.ca.location says, another host name than we call it by, or it has expired",
+    "Authentication failed": "the broker refuses sasl.username or sasl.password",
+}
+"""Words of librdkafka's, and ours for them."""
 
 
 def client_settings(region: Region) -> ClientSettings:
@@ -48,7 +58,7 @@ def client_settings(region: Region) -> ClientSettings:
         job_timeout_s=region.job_timeout_s,
         rate_per_s=region.rate_per_s,
         max_connections=region.lanes,
-        verify_tls=str(region.tls_ca) if region.tls_ca else True,
+        tls_ca=str(region.tls_ca) if region.tls_ca else "",
         post=region.post,
     )
 
@@ -65,6 +75,27 @@ def topic_names(settings: Settings) -> list[str]:
     return names
 
 
+class Heard:
+    """What librdkafka tells of its troubles while it connects, as its `error_cb`: why a broker could not be
+    reached is said there, and never by what the call raises."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last = error.str()
+
+    @property
+    def refused(self) -> str:
+        """Why trying again is no use, as far as it was said; else empty."""
+        return next((words for sign, words in _REFUSALS.items() if sign in self._last), "")
+
+    def words(self, error: KafkaException) -> str:
+        """One sentence for a call that failed."""
+        return self.refused or self._last or str(error.args[0].str())
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What a topic keeps: for so many milliseconds, so many bytes a partition; negative: without end."""
@@ -77,7 +108,10 @@ class Kafka:
     """The administrator's side of Kafka. Raises `TemporaryError` while it can't be reached."""
 
     def __init__(self, brokers: str, options: Mapping[str, str]) -> None:
-        self._admin = AdminClient({**options, "bootstrap.servers": brokers})
+        self._heard = Heard()
+        quiet = {"log_level": "2", "error_cb": self._heard}  # its log tells each failed connect at once
+        config: dict[str, Any] = {**options, **quiet, "bootstrap.servers": brokers}
+        self._admin = AdminClient(config)
 
     def ensure_topics(
         self,
@@ -129,10 +163,14 @@ class Kafka:
         return all(partition.leader >= 0 for partition in topic.partitions.values())
 
     def _list(self) -> Any:
-        try:
-            return self._admin.list_topics(timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise TemporaryError(f"Kafka can't be reached: {error.args[0].str()}") from error
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return self._admin.list_topics(timeout=TRY_S)
+            except KafkaException as error:
+                self._admin.poll(0)  # what was heard comes from in here
+                if self._heard.refused or time.monotonic() > deadline:
+                    raise TemporaryError(f"Kafka can't be reached: {self._heard.words(error)}") from error
 
 
 def kept(admin: AdminClient, names: Sequence[str]) -> dict[str, Kept]:

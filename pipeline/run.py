@@ -19,6 +19,7 @@ import faust
 
 from bridges.bridge import Bridge
 from bridges.relay import Counters
+from pipeline import unprotected
 from pipeline.agents.publish import Message, Publisher
 from pipeline.app import Wiring, hub_app, now_ms, region_app
 from pipeline.bridging import MergedWatermark, SavedWatermark, bridge_settings, open_log
@@ -128,8 +129,8 @@ def _wired(settings: Settings) -> Iterator[Wiring]:
     if not settings.embedded:
         yield wire(settings)
         return
-    migrate(settings.database)
-    engine = open_database(settings.database)
+    migrate(settings.database.get_secret_value())
+    engine = open_database(settings.database.get_secret_value())
     AuditStore(engine).save_regions(region_rows(settings))
     for region in settings.active:
         woken = RegionStore(engine, region.name, now_ms).wake_all(now_ms())
@@ -191,6 +192,7 @@ async def _until_signal(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    unprotected.tell(settings, *settings.active)
     with watched_loop():
         return await _until(settings, stop)
 

@@ -17,8 +17,9 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipeline.config import roles, source
+from pipeline.config import database, roles, source
 from pipeline.config.complaints import sentences
+from pipeline.config.kafka import KafkaOptions
 from pipeline.config.region import Part, Region, Seconds, check_names
 from pipeline.config.roles import ALL, HUB, Role
 from pipeline.config.source import SettingsError
@@ -45,7 +46,6 @@ PARTITIONS: Final = 12
 STALL_LIMIT_S: Final = 600.0
 """A worker with messages that finishes none for so long is ended. Regions may make us pause for 300 s."""
 
-DATABASES: Final = ("sqlite", "mysql+pymysql", "mariadb+pymysql")
 _BROKER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}", re.ASCII)
 
 
@@ -93,10 +93,10 @@ class Settings(Part):
 
     topology: Literal["multi-master", "master"] = "multi-master"
     kafka: str = EMBEDDED
-    kafka_options: dict[str, str] = Field(default={}, repr=False)
+    kafka_options: KafkaOptions = KafkaOptions()
     partitions: int = Field(default=PARTITIONS, ge=1, le=1000)
     replicas: int | None = Field(default=None, ge=1, le=10)
-    database: str = Field(default="sqlite:///region-sync.db", repr=False)
+    database: SecretStr = SecretStr("sqlite:///region-sync.db")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     stall_limit_s: Seconds | None = STALL_LIMIT_S
     hub: Hub = Hub()
@@ -192,14 +192,9 @@ class Settings(Part):
 
     @field_validator("database")
     @classmethod
-    def _check_database(cls, database: str) -> str:
-        scheme, found, rest = database.partition("://")
-        if not found or scheme not in DATABASES or not rest.strip("/"):
-            raise ValueError(
-                f"{scheme[:40]!r} is no database that is supported: "
-                "write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
-            )
-        return database
+    def _check_database(cls, url: SecretStr) -> SecretStr:
+        database.check(url.get_secret_value())
+        return url
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:

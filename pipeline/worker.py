@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import faust
 
+from pipeline import unprotected
 from pipeline.agents.watchdog import Stuck
 from pipeline.app import Wiring, hub_app, region_app
 from pipeline.config.region import DAY_MS
@@ -48,6 +49,7 @@ def region(settings: Settings, name: str) -> int:
 
 def _hub(settings: Settings) -> faust.App:
     """With its pages."""
+    unprotected.tell(settings)
     wiring = wire(settings)
     app = hub_app(settings, wiring)
     serve(app, settings, wiring)
@@ -56,6 +58,7 @@ def _hub(settings: Settings) -> faust.App:
 
 def _region(settings: Settings, chosen: Region) -> faust.App:
     """With its pages."""
+    unprotected.tell(settings, chosen)
     wiring = wire(settings)
     app = region_app(settings, chosen, wiring)
     serve(app, settings, wiring, chosen.name)
@@ -67,8 +70,8 @@ def wire(settings: Settings) -> Wiring:
     them can't be reached, `PermanentError` when the settings don't fit them."""
     if settings.embedded:
         raise PermanentError("kafka: embedded lives in the process of `region-sync run` and serves no worker")
-    migrate(settings.database)
-    engine = open_database(settings.database)
+    migrate(settings.database.get_secret_value())
+    engine = open_database(settings.database.get_secret_value())
     AuditStore(engine).save_regions(region_rows(settings))
     kafka = Kafka(settings.kafka, settings.kafka_options)
     days, names = settings.retention.outage_days, topic_names(settings)

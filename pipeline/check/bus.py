@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-import pika
 from pika.adapters.blocking_connection import BlockingConnection
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.connection import URLParameters
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+from bridges.address import parameters as bus_parameters
+from pipeline.bridging import trust
 from pipeline.check.finding import CONNECT_S, Finding, Subject, blocking
+from pipeline.core.distrust import distrust
 from pipeline.settings import Region
 
 _NOT_FOUND: Final = 404
@@ -64,9 +67,9 @@ def _queue(subject: Subject, connection: BlockingConnection, region: Region) -> 
     return subject.ok(f"queue {region.queue}: {answer.message_count} events wait, {bridges} connected")
 
 
-def address(region: Region) -> pika.URLParameters:
+def address(region: Region) -> URLParameters:
     """Where the bus is and how to log in; one try, within the limit."""
-    parameters = pika.URLParameters(region.bus.url.get_secret_value() if region.bus.url else "")
+    parameters = bus_parameters(region.bus.url.get_secret_value() if region.bus.url else "", trust(region))
     parameters.connection_attempts = 1
     parameters.socket_timeout = CONNECT_S
     parameters.stack_timeout = CONNECT_S
@@ -77,4 +80,4 @@ def address(region: Region) -> pika.URLParameters:
 def words(error: BaseException) -> str:
     """pika's own text is often empty; the cause lies within."""
     inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
-    return str(inner) or type(error).__name__
+    return distrust(error) or str(inner) or type(error).__name__

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.check.finding import Finding, Subject, blocking
+from pipeline.core.distrust import distrust
 from pipeline.outbox.lookup import Tables, tables
 from pipeline.settings import Settings
 
@@ -18,19 +19,20 @@ _SQLITE: Final = "sqlite:///"
 
 async def examine(settings: Settings) -> list[Finding]:
     """One finding."""
+    url = settings.database.get_secret_value()
     try:
-        state = await blocking(lambda: tables(settings.database))
+        state = await blocking(lambda: tables(url))
     except Exception as error:  # noqa: BLE001 - whatever the driver says is what is to be told
         return [SUBJECT.fail(_words(error))]
-    name = _name(settings.database)
+    name = _name(url)
     if state is Tables.CURRENT:
         return [SUBJECT.ok(f"{name}: reached, its tables are this version's")]
     if state is Tables.OTHER:
         return [
             SUBJECT.warn(f"{name}: its tables are of another version: they are migrated at the next start")
         ]
-    if settings.database.startswith(_SQLITE):
-        return [_place(settings.database.removeprefix(_SQLITE), name)]
+    if url.startswith(_SQLITE):
+        return [_place(url.removeprefix(_SQLITE), name)]
     return [SUBJECT.ok(f"{name}: reached, the tables are made at the first start")]
 
 
@@ -48,4 +50,4 @@ def _name(url: str) -> str:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    return distrust(error) or " ".join(str(getattr(error, "orig", None) or error).split())

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from urllib.parse import urlsplit
 
+from pipeline import unprotected
 from pipeline.check import bus, database, kafka, region
 from pipeline.check.finding import LIMIT_S, Finding, Subject
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.settings import Region, Settings
 
 Probe = Callable[[], Awaitable[list[Finding]]]
-
-_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -44,17 +42,16 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
     if settings.plain_secrets:
         keys = ", ".join(settings.plain_secrets)
         yield subject.warn(f"secrets stand in the file, write ${{NAME}} or file:/path instead: {keys}")
+    for words in unprotected.of_all(settings):
+        yield subject.warn(words)
     for one in settings.active:
         yield from of_region(one)
 
 
 def of_region(region: Region) -> Iterator[Finding]:
     """The same of one region's part."""
-    url = urlsplit(region.host)
-    if url.scheme == "http" and url.hostname not in _HERE:
-        yield Subject(region.name, "settings").warn(
-            "host is http: keys and changes cross the network unprotected"
-        )
+    for words in unprotected.of_region(region):
+        yield Subject(region.name, "settings").warn(words)
 
 
 async def within_limit(subject: Subject, probe: Probe, limit_s: float | None = None) -> list[Finding]:

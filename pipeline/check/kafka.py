@@ -17,7 +17,7 @@ from pipeline.broker import brokers
 from pipeline.check.finding import CONNECT_S, Finding, Subject, blocking
 from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
-from pipeline.reach import Kafka, too_short, topic_names
+from pipeline.reach import Heard, Kafka, too_short, topic_names
 from pipeline.settings import Settings
 
 SUBJECT: Final = Subject("", "kafka")
@@ -30,11 +30,11 @@ async def examine(settings: Settings) -> list[Finding]:
         where = brokers(settings)
     except TemporaryError:
         return [SUBJECT.ok("embedded: lives in `region-sync run`, which is not running now")]
-    heard: list[str] = []
+    heard = Heard()
     try:
         listed = await blocking(lambda: _list(where, settings.kafka_options, heard))
     except KafkaException as error:
-        words = heard[-1] if heard else error.args[0].str()
+        words = heard.words(error)
         if settings.embedded:
             return [
                 SUBJECT.warn(f"embedded: {where} does not answer: `region-sync run` ended without a word")
@@ -94,7 +94,7 @@ def judge(settings: Settings, found: Mapping[str, int]) -> list[Finding]:
     return findings
 
 
-def _list(where: str, options: Mapping[str, str], heard: list[str]) -> Any:
+def _list(where: str, options: Mapping[str, str], heard: Heard) -> Any:
     quiet = logging.getLogger("pipeline.check.librdkafka")
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
@@ -102,7 +102,7 @@ def _list(where: str, options: Mapping[str, str], heard: list[str]) -> Any:
         **options,
         "bootstrap.servers": where,
         "socket.connection.setup.timeout.ms": int(CONNECT_S * 1000),
-        "error_cb": lambda error: heard.append(error.str()),
+        "error_cb": heard,
         "logger": quiet,
     }
     admin = AdminClient(config)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from bridges.bridge import Beside, run_bridge
 from bridges.relay import Counters
+from pipeline import unprotected
 from pipeline.bridging import SavedWatermark, bridge_settings, open_log
 from pipeline.cli.database import now_ms
 from pipeline.core.errors import PermanentError
@@ -22,14 +23,15 @@ def run(settings: Settings, region: Region) -> int:
     `run`."""
     if settings.embedded:
         raise PermanentError("kafka: embedded lives in the process of `region-sync run`, and its bridges too")
+    unprotected.tell(settings, region)
     chosen = bridge_settings(settings, region, settings.kafka)
     beside = _watched(_shown(settings.web.host, region))
     if chosen.source == "amqp":
         return run_bridge(chosen, beside=beside)
     from pipeline.outbox.engine import migrate, open_database
 
-    migrate(settings.database)
-    watermark = SavedWatermark(open_database(settings.database), region.name, now_ms)
+    migrate(settings.database.get_secret_value())
+    watermark = SavedWatermark(open_database(settings.database.get_secret_value()), region.name, now_ms)
     return run_bridge(chosen, open_log(region, now_ms), watermark, beside)
 
 

@@ -24,12 +24,12 @@ def opened(settings: Settings) -> Iterator[Engine]:
     from pipeline.outbox.engine import open_database
     from pipeline.outbox.lookup import Tables, tables
 
-    state = tables(settings.database)
+    state = tables(settings.database.get_secret_value())
     if state is Tables.MISSING:
         raise CommandError("the database has no tables yet: start `region-sync run`, or the hub, once")
     if state is Tables.OTHER:
         raise CommandError("the database's tables are of another version: start this version's hub once")
-    engine = open_database(settings.database)
+    engine = open_database(settings.database.get_secret_value())
     try:
         yield engine
     finally:

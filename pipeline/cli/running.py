@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline import telemetry
+from pipeline import dumps, telemetry
 from pipeline.cli.options import DEFAULT_CONFIG, Config, Level, LogLevel, OwnLevel, ThisRegion
 
 Regions = Annotated[int, typer.Option("--regions", min=1, max=50, metavar="N", help="How many regions.")]
@@ -88,6 +88,7 @@ def run(config: Config = DEFAULT_CONFIG, log_level: LogLevel = None) -> None:
     """
     from pipeline.settings import load
 
+    dumps.forbid()
     settings = load(config)
     telemetry.set_up(log_level or settings.log_level)
     from pipeline.run import run as run_all
@@ -102,6 +103,7 @@ def bridge(region: ThisRegion, config: Config = DEFAULT_CONFIG, log_level: LogLe
     """
     from pipeline.settings import Role, load
 
+    dumps.forbid()
     settings = load(config, Role("bridge", region))
     telemetry.set_up(log_level or settings.log_level)
     from pipeline.cli.bridge import run as run_one
@@ -113,6 +115,7 @@ def hub(config: Config = DEFAULT_CONFIG, log_level: LogLevel = None) -> None:
     """Run the hub: it merges what the regions hold and says what each should hold."""
     from pipeline.settings import HUB, load
 
+    dumps.forbid()
     settings = load(config, HUB)
     telemetry.set_up(log_level or settings.log_level)
     from pipeline.worker import hub as run_hub
@@ -124,6 +127,7 @@ def region(region: ThisRegion, config: Config = DEFAULT_CONFIG, log_level: LogLe
     """Run one region's worker: it reads that region and applies changes to it."""
     from pipeline.settings import Role, load
 
+    dumps.forbid()
     settings = load(config, Role("worker", region))
     telemetry.set_up(log_level or settings.log_level)
     from pipeline.worker import region as run_region

@@ -44,8 +44,8 @@ class ClientSettings:
     `endpoint` is the API's URL (`http://host:8080/client/api`). `post` sends changes by POST, as
     `enforce.post.requests.and.timestamps` demands and as aiohttp never sends twice by itself (it repeats a
     GET whose kept connection broke). `signature_lifetime_s` may be 900 at most under that setting.
-    `verify_tls`: True, False, or a certificate authority's file. Raises ValueError with one sentence for a
-    useless endpoint.
+    `tls_ca`: a certificate authority's file; empty: those of the system. Raises ValueError with one sentence
+    for a useless endpoint.
     """
 
     endpoint: str
@@ -54,7 +54,7 @@ class ClientSettings:
     job_timeout_s: float = 600.0
     rate_per_s: float | None = None
     max_connections: int = 64
-    verify_tls: bool | str = True
+    tls_ca: str = ""
     post: bool = True
     signature_lifetime_s: int = 600
 
@@ -97,7 +97,7 @@ class CloudStack:
         self._settings = settings
         self._clock = clock
         self._secrets = settings.credentials.secrets
-        real = transport or pooled(settings.max_connections, settings.verify_tls)
+        real = transport or pooled(settings.max_connections, settings.tls_ca)
         self._wire = Wire(settings.endpoint, settings.timeout_s, real)
         self._on_call = on_call
         self._before_change = before_change

@@ -34,7 +34,7 @@ class Credentials:
     """A key pair, or a user name and password with the domain's path (`/` is ROOT). Shows none of the
     secrets."""
 
-    apikey: str = ""
+    apikey: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
     username: str = ""
     password: str = field(default="", repr=False)
@@ -48,7 +48,7 @@ class Credentials:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no text may ever show."""
-        return self.secret, self.password
+        return self.apikey, self.secret, self.password
 
 
 class Access(Protocol):

@@ -19,6 +19,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pipeline.cloudstack.errors import Unreachable
+from pipeline.core.distrust import distrust
 
 BODY_MAX_BYTES: Final = 64 * 1024 * 1024
 """A page of 500 accounts with all their limits is 1.3 MB; what is larger than this is not an answer."""
@@ -73,7 +74,7 @@ class Wire:
         except TimeoutError:
             raise Unreachable(f"no answer to {request.command} within {self._timeout_s:g} s") from None
         except (httpx.TransportError, httpx.DecodingError, aiohttp.ClientError, OSError) as error:
-            words = scrubbed(str(error)) or type(error).__name__
+            words = distrust(error) or scrubbed(str(error)) or type(error).__name__
             raise Unreachable(f"{request.command} did not reach the region: {words}") from error
 
     async def _exchange(self, request: Request) -> Answer:
@@ -109,10 +110,10 @@ async def _body(response: httpx.Response, command: str) -> bytes:
     return b"".join(chunks)
 
 
-def pooled(max_connections: int, verify_tls: bool | str) -> httpx.AsyncBaseTransport:
-    """The real transport. `verify_tls`: False, or the file of a certificate authority, or True for the
-    system's."""
-    context = _tls(verify_tls)
+def pooled(max_connections: int, tls_ca: str) -> httpx.AsyncBaseTransport:
+    """The real transport. `tls_ca`: the file of a certificate authority; empty: those of the system. There is
+    no way to leave a certificate unchecked."""
+    context = ssl.create_default_context(cafile=tls_ca or None)
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -127,14 +128,6 @@ def pooled(max_connections: int, verify_tls: bool | str) -> httpx.AsyncBaseTrans
         )
 
     return AiohttpTransport(verify=context, trust_env=False, client=session)
-
-
-def _tls(verify_tls: bool | str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=verify_tls if isinstance(verify_tls, str) else None)
-    if verify_tls is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def scrubbed(text: str, secrets: tuple[str, ...] = ()) -> str:

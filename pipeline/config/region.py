@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from pipeline.core.mode import Mode
 from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
@@ -34,7 +34,8 @@ class Bus(Part):
     """Where a region's changes are heard: its own event log (read by the API every `poll_interval_s`),
     or AMQP; what that loses is found in the event log every `gap_fill_interval_s`, once it is
     `gap_fill_grace_s` late. `bridge_port`: where the bridge's own process shows its numbers and health; None:
-    nowhere."""
+    nowhere. `tls_…`: for amqps, the authority of the broker's
+    certificate where it is not one of the system's, and our own certificate for a broker that wants one."""
 
     source: Literal["eventlog", "amqp"] = "eventlog"
     url: SecretStr | None = None
@@ -45,13 +46,34 @@ class Bus(Part):
     gap_fill_interval_s: Seconds = 3.0
     gap_fill_grace_s: Seconds = 60.0
     bridge_port: int | None = Field(default=None, ge=1, le=65_535)
+    tls_ca: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
 
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
-            _address(url.get_secret_value(), ("amqp", "amqps"))
+            address = _address(url.get_secret_value(), ("amqp", "amqps"))
+            if "ssl_options" in parse_qs(address.query):
+                raise ValueError(
+                    "ssl_options could turn the check off: use tls_ca, tls_certificate and tls_key"
+                )
         return url
+
+    @field_validator("tls_ca", "tls_certificate", "tls_key")
+    @classmethod
+    def _check_files(cls, path: Path | None) -> Path | None:
+        return _file(path)
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key need each other: give both")
+        files = (self.tls_ca, self.tls_certificate)
+        if self.url is not None and any(files) and not self.url.get_secret_value().startswith("amqps:"):
+            raise ValueError("tls_ca and tls_certificate need an amqps:// address: change url")
+        return self
 
 
 class RemovalLosses(Part):
@@ -147,9 +169,7 @@ class Region(Part):
     @field_validator("tls_ca")
     @classmethod
     def _check_tls_ca(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_file():
-            raise ValueError(f"there is no file {path}: give a PEM file with the authority's certificate")
-        return path
+        return _file(path)
 
 
 def check_names(regions: Iterable[Region]) -> None:
@@ -163,6 +183,12 @@ def check_names(regions: Iterable[Region]) -> None:
             how = "" if other == region.name else " (case does not count, and '.' and '_' are alike)"
             raise ValueError(f"regions: {other} and {region.name} have the same name{how}: give each its own")
         known[key] = region.name
+
+
+def _file(path: Path | None) -> Path | None:
+    if path is not None and not path.is_file():
+        raise ValueError(f"there is no file {path}: give a PEM file that is there")
+    return path
 
 
 def _address(text: str, schemes: tuple[str, ...]) -> SplitResult:

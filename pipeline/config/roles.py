@@ -17,6 +17,7 @@ from pipeline.config.source import Tree, is_reference, label
 API_SECRETS: Final = ("api_key", "secret_key", "password")
 BUS_SECRETS: Final = ("url",)
 WEB_SECRETS: Final = ("token",)
+KAFKA_SECRETS: Final = ("sasl.password", "ssl.key.password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ def plain_secrets(tree: dict[str, Tree]) -> Iterator[str]:
     """The paths of the secrets that stand in the file itself."""
     if _holds_password(tree.get("database")):
         yield "database"
+    options = tree.get("kafka_options")
+    if isinstance(options, dict):
+        yield from (f"kafka_options.{key}" for key in KAFKA_SECRETS if _stands_open(options.get(key)))
     web = tree.get("web")
     if isinstance(web, dict):
         yield from (f"web.{key}" for key in WEB_SECRETS if _stands_open(web.get(key)))

@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
+from pipeline.core.distrust import distrust
 from pipeline.core.errors import TemporaryError
 
 PASSING: Final = frozenset(
@@ -77,7 +78,7 @@ def translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         if is_passing(error):
-            raise TemporaryError(f"database: {error.orig}") from error
+            raise TemporaryError(f"database: {distrust(error) or error.orig}") from error
         raise
     except TimeoutError as error:
         raise TemporaryError("database: no free connection") from error

@@ -1,7 +1,7 @@
 """What is known to be in a region, and what should be there and is not, as a scan walks through it.
 
 In: a region, a kind, the UUID to go on after. Out: at most so many UUIDs. Called by ScanStore, inside its
-transactions.
+transactions; and by RegionStore, about one user's account.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, func, not_, or_, select
 
 from pipeline.core.entities import Kind
 from pipeline.outbox.confirmed import under_way
-from pipeline.outbox.mappings import is_present
+from pipeline.outbox.mappings import is_present, rows_by_canonical
 from pipeline.outbox.schema import entity, rmap
 
 
@@ -67,3 +67,26 @@ def read_absent(connection: Connection, region: str, kind: Kind, after: str, lim
 
 def _there(region: str, kind: Kind) -> Any:
     return and_(rmap.c.region_id == region, rmap.c.kind == kind.value, is_present())
+
+
+def dying_account(connection: Connection, region: str, user: str) -> str | None:
+    """The account that a user is to go with, still in the region though its record is removed; None where the
+    user is gone already, or its account stays."""
+    here = rows_by_canonical(connection, [(user, region)]).get((user, region))
+    if here is not None and here["removed"] is not None:
+        return None
+    account = here["parent"] if here is not None else None
+    if account is None:
+        query = select(entity.c.parent).where(entity.c.uuid == user)
+        account = connection.execute(query).scalar_one_or_none()
+    query = (
+        select(rmap.c.source)
+        .join(entity, entity.c.uuid == rmap.c.source)
+        .where(
+            rmap.c.source == account,
+            rmap.c.region_id == region,
+            is_present(),
+            entity.c.present.is_(False),
+        )
+    )
+    return connection.execute(query).scalar_one_or_none()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import product
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, select, update
+from sqlalchemy import ColumnElement, Engine, select, update
 
 from pipeline import wire
 from pipeline.core.entities import Kind
@@ -33,6 +33,7 @@ from pipeline.outbox.mappings import (
 )
 from pipeline.outbox.overtaken import overtaken
 from pipeline.outbox.plans import is_released
+from pipeline.outbox.presence import dying_account
 from pipeline.outbox.records import read_founder
 from pipeline.outbox.schema import applied, entity, outbox, rmap
 from pipeline.outbox.settle import PLANNED, UNTOUCHED, CallRow, Settlement, Untouched, settle
@@ -76,7 +77,7 @@ class RegionStore:
         """
         with reading(self._engine) as connection:
             if wanted.kind is Kind.USER:
-                return self._dying_account(connection, wanted.uuid)
+                return dying_account(connection, self._region, wanted.uuid)
             query = (
                 select(rmap.c.source)
                 .where(rmap.c.region_id == self._region, rmap.c.parent == wanted.uuid, is_present())
@@ -281,23 +282,3 @@ class RegionStore:
         )
         with reading(self._engine) as connection:
             return set(connection.execute(query).scalars())
-
-    def _dying_account(self, connection: Connection, user: str) -> str | None:
-        here = rows_by_canonical(connection, [(user, self._region)]).get((user, self._region))
-        if here is not None and here["removed"] is not None:
-            return None
-        account = here["parent"] if here is not None else None
-        if account is None:
-            query = select(entity.c.parent).where(entity.c.uuid == user)
-            account = connection.execute(query).scalar_one_or_none()
-        query = (
-            select(rmap.c.source)
-            .join(entity, entity.c.uuid == rmap.c.source)
-            .where(
-                rmap.c.source == account,
-                rmap.c.region_id == self._region,
-                is_present(),
-                entity.c.present.is_(False),
-            )
-        )
-        return connection.execute(query).scalar_one_or_none()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ EXCHANGE = "cloudstack-events"
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
     """`port` 0 means free ports, else port, port + 1 …; `latency` is `none`, `real` or ms a call; `names`
-    default to r1, r2 …
+    default to r1, r2 …; `tls`: with this certificate, by https
     """
 
     regions: int = 2
@@ -37,6 +38,7 @@ class SandboxOptions:
     seed: int = 1
     names: tuple[str, ...] = ()
     host: str = "127.0.0.1"
+    tls: ssl.SSLContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def _build(options: SandboxOptions, index: int) -> SimulatedRegion:
     publisher = RabbitPublisher(options.amqp_url, exchange) if options.amqp_url else None
     if publisher is not None:
         region.publish_to(publisher.tell)
-    server = RegionServer(region, options.port + index if options.port else 0, options.host)
+    server = RegionServer(region, options.port + index if options.port else 0, options.host, options.tls)
     return SimulatedRegion(region, server, exchange, publisher)
 
 

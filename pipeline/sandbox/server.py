@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
@@ -38,16 +39,23 @@ class Window:
 class RegionServer:
     """Serves one region on one port. It can be stopped and started again: the state stays."""
 
-    def __init__(self, region: Region, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        region: Region,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.region = region
         self.port = port
         self._host = host
+        self._tls = tls
         self._windows: dict[str, Window] = {}
         self._runner: web.AppRunner | None = None
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}/client/api"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/client/api"
 
     async def start(self) -> None:
         """Listens; takes a free port at the first start when none was given, and keeps it."""
@@ -58,7 +66,7 @@ class RegionServer:
         app.router.add_route("*", "/sandbox/{what}", self._control)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self._host, self.port, reuse_address=True, ssl_context=self._tls)
         await site.start()
         self.port = int(self._runner.addresses[0][1])
 

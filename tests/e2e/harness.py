@@ -115,6 +115,9 @@ def tree(
 class Processes:
     """Processes of the command line by name, with their logs; `commands` are its arguments."""
 
+    module = "pipeline"
+    """What Python runs."""
+
     def __init__(self, folder: Path, settings: Mapping[str, Any], commands: Mapping[str, list[str]]) -> None:
         self._folder = folder
         self.settings = folder / "regions.yaml"
@@ -128,11 +131,15 @@ class Processes:
     def start(self, name: str) -> None:
         log = (self._folder / f"{name}.log").open("ab")
         self._logs.append(log)
-        command = [sys.executable, "-m", "pipeline", *self._commands[name], "-c", str(self.settings)]
+        command = [sys.executable, "-m", self.module, *self._commands[name], "-c", str(self.settings)]
         # Faust puts a worker's data folder where it is started.
         self._running[name] = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder, env=environment()
+            command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder, env=self.environment(name)
         )
+
+    def environment(self, _name: str) -> dict[str, str]:
+        """Of the process of that name."""
+        return environment()
 
     def kill(self, name: str) -> None:
         """By SIGKILL; it must have been running."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import ClassVar
 
 from tests.services import debian, process
 from tests.services.service import Launch, Service
@@ -32,7 +33,7 @@ class RabbitMQ(Service):
     """One node that nobody else's node or client can meet."""
 
     name = "rabbitmq"
-    port_names = ("amqp", "distribution", "epmd")
+    port_names: ClassVar[tuple[str, ...]] = ("amqp", "distribution", "epmd")
 
     @property
     def address(self) -> str:

@@ -121,8 +121,8 @@ async def staged(folder: Path, kafka: str = "") -> AsyncIterator[Stage]:
     """On the Kafka at that address, else on an embedded one."""
     async with simulated_regions(1, names=(f"r-{uuid4().hex[:6]}",)) as (region,):
         settings = sandbox_settings([region], folder)
-        migrate(settings.database)
-        engine = open_database(settings.database)
+        migrate(settings.database.get_secret_value())
+        engine = open_database(settings.database.get_secret_value())
         with EmbeddedBroker() if not kafka else nullcontext() as broker:
             address = kafka or broker.address
             if kafka:

@@ -42,7 +42,7 @@ class Wire(httpx.AsyncBaseTransport):
     """The region's; it stops before, or after, the next call of a command until it is let go."""
 
     def __init__(self) -> None:
-        self._real = pooled(4, verify_tls=False)
+        self._real = pooled(4, "")
         self.calls: list[str] = []
         self.stop_before = self.stop_after = ""
         self.stopped, self.go = asyncio.Event(), asyncio.Event()

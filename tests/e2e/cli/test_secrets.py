@@ -1,4 +1,7 @@
-"""Everything at debug level, with secrets that are right and secrets that are wrong: none is in a log."""
+"""`run` at debug level, with secrets that are right and secrets that are wrong: none is in a log.
+
+Each process of its own, over TLS, with tables, topics, pages and commands: tests/secured.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import yaml
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from tests.component.metrics.asking import Asking, free_port
 from tests.e2e.cli.running import Desk, administrator, until
+from tests.secured.canaries import found
 
 BUS = "Canary-bus-5e1f"
 LOGIN = "Canary-login-77b0"
@@ -74,13 +78,18 @@ async def test_no_secret_is_in_any_log_or_number(tmp_path: Path, amqp_url: str) 
     assert any(line["level"] == "debug" for line in lines)
     secrets = [BUS, LOGIN, MADE, "Pw-u-1", "signature=", "apiKey="]
     secrets += [key for one in regions for key in (one.service.apikey, one.service.secretkey)]
-    assert [secret for secret in secrets if secret in said + numbers] == []
+    assert found(secrets, {"log": said, "numbers": numbers}) == []
 
 
 async def test_nor_when_nothing_can_be_reached(tmp_path: Path) -> None:
     tree = {
         "kafka": "127.0.0.1:1",
-        "kafka_options": {"sasl.password": KAFKA, "sasl.username": "u"},
+        "kafka_options": {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": "u",
+            "sasl.password": KAFKA,
+        },
         "database": f"mysql+pymysql://u:{DATABASE}@127.0.0.1:1/n",
         "regions": [
             {"name": "r1", "host": "http://127.0.0.1:1", "api_key": "Canary-a", "secret_key": "Canary-s"}

@@ -1,0 +1,20 @@
+-- After the hub has started once, since only then the tables are there; again after an update that brings new ones.
+GRANT INSERT, UPDATE ON region_sync.region TO 'worker'@'%';
+GRANT INSERT, UPDATE ON region_sync.rmap TO 'worker'@'%';
+GRANT INSERT, UPDATE ON region_sync.applied TO 'worker'@'%';
+GRANT UPDATE ON region_sync.outbox TO 'worker'@'%';
+GRANT UPDATE ON region_sync.entity TO 'worker'@'%';
+GRANT INSERT ON region_sync.attempt TO 'worker'@'%';
+GRANT INSERT, UPDATE ON region_sync.hold TO 'worker'@'%';
+GRANT INSERT, UPDATE, DELETE ON region_sync.removal TO 'worker'@'%';
+GRANT INSERT, UPDATE, DELETE ON region_sync.futile TO 'worker'@'%';
+GRANT INSERT, UPDATE ON region_sync.watermark TO 'worker'@'%';
+GRANT INSERT, UPDATE ON region_sync.gap TO 'worker'@'%';
+GRANT INSERT, UPDATE ON region_sync.lease TO 'worker'@'%';
+GRANT INSERT, UPDATE ON region_sync.scan TO 'worker'@'%';
+GRANT INSERT, DELETE ON region_sync.scan_page TO 'worker'@'%';
+GRANT INSERT, UPDATE, DELETE ON region_sync.pulse TO 'worker'@'%';
+GRANT UPDATE ON region_sync.plan TO 'worker'@'%';
+GRANT UPDATE ON region_sync.plan_step TO 'worker'@'%';
+GRANT SELECT ON region_sync.alembic_version TO 'bridge'@'%';
+GRANT SELECT, INSERT, UPDATE ON region_sync.watermark TO 'bridge'@'%';

@@ -1,0 +1,47 @@
+"""All commands of CloudStack's API that the pipeline ever calls: the role that its account needs.
+
+In: nothing. Out: the names. Called by `region-sync check` and `join`, which ask a region whether it allows
+them; docs/least-privilege.md makes a role of them, and a test holds all three and the code together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+READS: Final = (
+    "getUser",
+    "listAccounts",
+    "listApis",
+    "listCapabilities",
+    "listConfigurations",
+    "listDomainChildren",
+    "listDomains",
+    "listEvents",
+    "listManagementServers",
+    "listNetworks",
+    "listProjects",
+    "listRoles",
+    "listUsers",
+    "listVirtualMachines",
+    "listVolumes",
+    "queryAsyncJobResult",
+)
+CHANGES: Final = (
+    "createAccount",
+    "createDomain",
+    "createUser",
+    "deleteAccount",
+    "deleteDomain",
+    "deleteUser",
+    "disableAccount",
+    "disableUser",
+    "enableAccount",
+    "enableUser",
+    "lockUser",
+    "moveDomain",
+    "moveUser",
+    "updateAccount",
+    "updateDomain",
+    "updateUser",
+)
+ALL: Final = READS + CHANGES

@@ -1,0 +1,1 @@
+"""Real services with TLS, log-ins and least privilege, and the pipeline on them."""
