@@ -26,6 +26,7 @@ from pipeline.agents.desk import Desk
 from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken, taken
+from pipeline.agents.letters import Letters
 from pipeline.agents.merge import Merger
 from pipeline.agents.pruning import prune_periodically
 from pipeline.agents.publish import Publisher
@@ -67,7 +68,8 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What the apps share with the outside. `epoch` names this log of observations (see `Position`)."""
+    """What the apps share with the outside. `epoch` names this log of observations (see `Position`);
+    `letters`: of all consumers in this process, for whoever wants to know what is stopped."""
 
     brokers: str
     engine: Engine
@@ -78,6 +80,7 @@ class Wiring:
     embedded: bool = False
     instruments: Instruments = field(default_factory=Instruments)
     health: Health = field(default_factory=Health)
+    letters: list[Letters] = field(default_factory=list)
 
 
 def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
@@ -86,8 +89,10 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
     store = HubStore(wiring.engine, wiring.clock)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     rules = settings.rules()
-    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments)
+    limit = settings.dead_letters_per_minute
+    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments, limit)
     hub = Hub(store, Merger(store, rules), publisher, place)
+    _watch_letters(wiring, hub.letters)
     wiring.instruments.watch_guard("hub", hub.guard)
     _watch_partitions(app, "hub", wiring)
     _consume(app, topics.OBSERVATIONS, hub.take)
@@ -111,10 +116,10 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     app = _app(topics.region_group(region.name), settings, wiring)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     answers = Reached(wiring.clock)
-    told = _calls(region, wiring, answers)
-    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=told)
+    client = CloudStack(client_settings(region), clock=wiring.clock, on_call=_calls(region, wiring, answers))
     resources = Resources(client)
-    worker = _worker(region, resources, publisher, wiring)
+    worker = _worker(settings, region, _desk(region, resources, publisher, wiring), wiring)
+    _watch_letters(wiring, worker.events, worker.desired)
     _watch_partitions(app, region.name, wiring)
     reached, began = asyncio.Event(), wiring.clock()
 
@@ -131,7 +136,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
 
     async def work() -> None:
         try:
-            beating = Heart(region.name, answers, worker.lanes, worker.guard)
+            beating = _heart(region, answers, worker)
             async with (
                 beside(beating.beat(PulseStore(wiring.engine), wiring.clock), "heartbeat"),
                 beside(answers.listen(partial(client.call, SIGN_OF_LIFE, {})), "signs of life"),
@@ -160,10 +165,18 @@ async def _work(
             group.create_task(_scan(filling.resources, filling.publisher, region, wiring))
 
 
-def _worker(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> RegionWorker:
+def _heart(region: Region, answers: Reached, worker: RegionWorker) -> Heart:
+    return Heart(region.name, answers, worker.lanes, worker.guard, (worker.events, worker.desired))
+
+
+def _desk(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> Desk:
     store = RegionStore(wiring.engine, region.name, wiring.clock)
-    desk = Desk(resources, store, publisher, wiring.clock, wiring.instruments)
-    worker = RegionWorker(desk, region.lanes, Rules(region.mode, region.removals.limits()))
+    return Desk(resources, store, publisher, wiring.clock, wiring.instruments)
+
+
+def _worker(settings: Settings, region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
+    rules = Rules(region.mode, region.removals.limits())
+    worker = RegionWorker(desk, region.lanes, rules, settings.dead_letters_per_minute)
     wiring.instruments.watch_lanes(region.name, worker.lanes)
     wiring.instruments.watch_guard(region.name, worker.guard)
     return worker
@@ -188,6 +201,12 @@ def _calls(region: Region, wiring: Wiring, reached: Reached) -> Callable[[CallRe
             told(call)
 
     return called
+
+
+def _watch_letters(wiring: Wiring, *letters: Letters) -> None:
+    for one in letters:
+        wiring.letters.append(one)
+        wiring.instruments.watch_letters(one)
 
 
 def _watch_partitions(app: faust.App, part: str, wiring: Wiring) -> None:

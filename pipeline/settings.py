@@ -83,6 +83,7 @@ class Settings(Part):
     partitions: int = Field(default=PARTITIONS, ge=1, le=1000)
     database: str = Field(default="sqlite:///region-sync.db", repr=False)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    dead_letters_per_minute: int = Field(default=60, ge=1, le=100_000)
     hub: Hub = Hub()
     web: Web = Web()
     regions: tuple[Region, ...]
@@ -110,7 +111,7 @@ class Settings(Part):
         try:
             settings = cls.model_validate(filled)
         except ValidationError as error:
-            raise _complaint(file, sentences(cls, filled, error)) from None
+            raise _complaint(file, sentences(cls, own, error)) from None
         lacking = [words for region in settings.regions if (words := roles.lacks(region, role))]
         if lacking:
             raise _complaint(file, lacking)
@@ -170,7 +171,8 @@ class Settings(Part):
     def _check_kafka(cls, kafka: str) -> str:
         brokers = [broker.strip() for broker in kafka.split(",")]
         if kafka != EMBEDDED and not all(_BROKER.fullmatch(broker) for broker in brokers):
-            raise ValueError(f"{kafka!r} is no broker: write 'embedded', or 'host:port,host:port'")
+            shown = "what holds a '@'" if "@" in kafka else repr(kafka[:80])  # it may be a password's end
+            raise ValueError(f"{shown} is no broker: write 'embedded', or 'host:port,host:port'")
         return ",".join(brokers)
 
     @field_validator("database")
@@ -178,8 +180,9 @@ class Settings(Part):
     def _check_database(cls, database: str) -> str:
         scheme, found, rest = database.partition("://")
         if not found or scheme not in DATABASES or not rest.strip("/"):
+            shown = repr(scheme[:40]) if found else "what has no scheme"  # it may begin with the password
             raise ValueError(
-                f"{scheme[:40]!r} is no database that is supported: "
+                f"{shown} is no database that is supported: "
                 "write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
             )
         return database

@@ -16,6 +16,9 @@ from pipeline.cloudstack.answers import Reply
 from pipeline.cloudstack.errors import Unauthorised, Unreachable
 from pipeline.cloudstack.transport import Request
 
+KEY_MAX: Final = 256
+"""Characters of what a login tells and is sent with every request: a session key has 27."""
+
 _READS: Final = ("list", "get", "query")
 
 
@@ -144,10 +147,10 @@ class LoginSession:
         except Unauthorised as error:
             self._refused = str(error)
             raise
-        key = str(reply.inner.get("sessionkey") or "")
-        if not key:
+        key, user = reply.inner.get("sessionkey"), reply.inner.get("userid")
+        if not isinstance(key, str) or not 0 < len(key) <= KEY_MAX:
             raise Unreachable("the login was answered without a session key")
-        return _Session(key, reply.cookie, str(reply.inner.get("userid") or ""))
+        return _Session(key, reply.cookie, user if isinstance(user, str) and len(user) <= KEY_MAX else "")
 
 
 def _method(command: str, post: bool) -> str:

@@ -52,6 +52,12 @@ DEAD_LETTERS: Final = Metric(
     _REGION,
     "Messages that could not be read, as the hub kept them",
 )
+STOPPED: Final = Metric(
+    "region_sync_consumer_stopped",
+    "gauge",
+    ("topic",),
+    "1 while a process takes nothing from a topic, since too many of its messages were dead letters",
+)
 APPLIED: Final = Metric(
     "region_sync_applied_total",
     "counter",
@@ -219,6 +225,7 @@ WORKERS: Final = (
     OBSERVATIONS,
     CONFLICTS,
     DEAD_LETTERS,
+    STOPPED,
     APPLIED,
     DELIVERY,
     REMOVALS,

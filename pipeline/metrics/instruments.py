@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.agents.guard import Guard
 from pipeline.agents.lanes import AnyLanes
+from pipeline.agents.letters import Letters
 from pipeline.agents.report import Report
 from pipeline.cloudstack.client import CallRecord
 from pipeline.metrics import catalogue
@@ -54,6 +55,7 @@ class Instruments(Report):
         self._busy = self._gauge(catalogue.LANES_BUSY)
         self._waiting = self._gauge(catalogue.LANES_WAITING)
         self._retrying = self._gauge(catalogue.RETRYING)
+        self._stopped = self._gauge(catalogue.STOPPED)
 
     def text(self) -> bytes:
         """All numbers as they are now, in Prometheus's text format."""
@@ -108,6 +110,9 @@ class Instruments(Report):
     def watch_guard(self, part: str, guard: Guard) -> None:
         """`part`: hub, or the region's name."""
         self._retrying.labels(part).set_function(lambda: guard.waiting)
+
+    def watch_letters(self, letters: Letters) -> None:
+        self._stopped.labels(letters.topic).set_function(lambda: letters.stopped is not None)
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)

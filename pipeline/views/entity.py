@@ -30,7 +30,7 @@ def found(sources: Sources, params: Params) -> dict[str, Any]:
 
 def entity(sources: Sources, params: Params) -> dict[str, Any]:
     """The record, what each region holds, and what happened."""
-    return told(sources.engine, params["uuid"], sources.modes)
+    return told(sources.engine, read.text(params, "uuid") or "", sources.modes)
 
 
 def told(engine: Engine, uuid: str, modes: Mapping[str, str]) -> dict[str, Any]:

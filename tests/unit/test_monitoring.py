@@ -50,6 +50,7 @@ FEARED: dict[str, Metric] = {
     "a bus that says nothing": catalogue.BUS_SILENT,
     "calls that change nothing": catalogue.NO_PROGRESS,
     "work that nobody takes": catalogue.COMMITTED,
+    "a stream that can't be read": catalogue.STOPPED,
     "a list that was not believed": catalogue.SCAN_RESULT,
     "scans that do not come": catalogue.SCAN_DONE,
     "regions that are not equal": catalogue.DIFFERENCES,

@@ -18,7 +18,9 @@ CASES: list[tuple[int, float, float | None, float]] = [
     (9, 0.0, None, 15.0),
     (10_000_000, 0.0, None, 15.0),
     (1, 0.0, 7.0, 7.0),
-    (1, 0.0, 300.0, 300.0),  # what was asked for is not capped
+    (1, 0.0, 300.0, 300.0),  # what was asked for goes over the cap
+    (1, 0.0, 1e300, 600.0),  # and has a bound of its own
+    (1, 0.0, float("inf"), 600.0),
     (9, 0.0, 1.0, 15.0),
     (1, 0.0, 0.0, 0.1),
 ]
