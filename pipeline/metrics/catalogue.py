@@ -99,6 +99,7 @@ RETRYING: Final = Metric(
     "Operations that wait out an error which passes (a region, Kafka or the database is away). part: hub, or "
     "the region",
 )
+TASKS: Final = Metric("region_sync_tasks", "gauge", (), "Tasks of the process's event loop")
 BATCH_SECONDS: Final = Metric(
     "region_sync_database_batch_seconds",
     "histogram",
@@ -234,6 +235,7 @@ WORKERS: Final = (
     LANES_BUSY,
     LANES_WAITING,
     RETRYING,
+    TASKS,
     BATCH_SECONDS,
     BATCH_ROWS,
 )

@@ -6,6 +6,7 @@ Prometheus's own terms, and its text. One for a process, built where the process
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -55,6 +56,7 @@ class Instruments(Report):
         self._busy = self._gauge(catalogue.LANES_BUSY)
         self._waiting = self._gauge(catalogue.LANES_WAITING)
         self._retrying = self._gauge(catalogue.RETRYING)
+        self._gauge(catalogue.TASKS).set_function(_tasks)
         self._stopped = self._gauge(catalogue.STOPPED)
 
     def text(self) -> bytes:
@@ -124,6 +126,13 @@ class Instruments(Report):
         return Histogram(
             metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry
         )
+
+
+def _tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # asked where no loop runs
+        return 0
 
 
 def outcome(call: CallRecord) -> str:
