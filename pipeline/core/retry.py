@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-ASKED_MAX_S: Final = 600.0
-"""Nobody makes us wait for longer by one answer, whatever it asks for."""
+ASKED_MAX_S: Final = 300.0
+"""Nobody keeps us waiting for longer by one answer: its `Retry-After` may be nonsense, a clock be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Backoff:
     def delay(self, attempt: int, chance: float, asked_s: float | None = None) -> float:
         """Seconds to wait before try number `attempt` + 1 (the first failure is attempt 1).
 
-        `chance` in [0, 1) spreads the waits of many; what the other side asked for is waited in full,
-        up to `ASKED_MAX_S`.
+        `chance` in [0, 1) spreads the waits of many; what the other side asked for is waited in full, up to
+        `ASKED_MAX_S`.
         """
         ceiling = min(self.cap_s, self.first_s * 2.0 ** min(attempt - 1, 32))
         jittered = ceiling * (0.5 + chance / 2)

@@ -1,4 +1,4 @@
-"""How long is waited: grows, spreads, ends at the cap, and never less than was asked for."""
+"""How long is waited: grows, spreads, ends at the cap, and what was asked for is waited, within reason."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CASES: list[tuple[int, float, float | None, float]] = [
     (9, 0.0, None, 15.0),
     (10_000_000, 0.0, None, 15.0),
     (1, 0.0, 7.0, 7.0),
-    (1, 0.0, 300.0, 300.0),  # what was asked for goes over the cap
-    (1, 0.0, 1e300, 600.0),  # and has a bound of its own
-    (1, 0.0, float("inf"), 600.0),
+    (1, 0.0, 300.0, 300.0),  # what was asked for may be over the cap
+    (1, 0.0, 86_400.0, 300.0),  # within reason
+    (1, 0.0, float("inf"), 300.0),
     (9, 0.0, 1.0, 15.0),
     (1, 0.0, 0.0, 0.1),
 ]

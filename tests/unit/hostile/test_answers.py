@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -211,10 +212,12 @@ def test_whatever_is_asked_any_answer_is_understood_or_refused(
     async def ask() -> None:
         turn = 0
 
-        def handle(_request: httpx.Request) -> httpx.Response:
+        def handle(request: httpx.Request) -> httpx.Response:
             nonlocal turn
             turn += 1
-            return httpx.Response(200, content=dumped({"response": inners[turn % len(inners)]}))
+            asked = parse_qs(request.url.query.decode() or request.content.decode())
+            name = f"{asked['command'][0].lower()}response"
+            return httpx.Response(200, content=dumped({name: inners[turn % len(inners)]}))
 
         credentials = Credentials(username="a", password=SECRET) if login else Credentials(KEY, SECRET)
         chosen = ClientSettings("http://region/client/api", credentials, job_timeout_s=0.001)
