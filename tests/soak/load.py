@@ -24,7 +24,7 @@ STEP: Final = 8
 EVERY_S: Final = 3.0
 QUICK_S: Final = 1.0
 """While half of the changes arrive within this, more may be under way."""
-LIMIT_S: Final = 120.0
+LIMIT_S: Final = 240.0
 """A change that has not arrived by then is lost."""
 CHURN: Final = 0.2
 """The share of changes that make a user, or remove it again."""
