@@ -15,7 +15,7 @@ from pipeline.agents.publish import BrokenProducer, Message, Publisher
 from pipeline.core import topics
 from pipeline.core.entities import Kind
 from pipeline.core.errors import TemporaryError
-from pipeline.core.events import KNOWN, Unreadable, hint, parse_time
+from pipeline.core.events import KNOWN, SCAN, Unreadable, hint, parse_time
 
 TAKEN_WITHIN_S: Final = 15
 """A person waits: Kafka that takes nothing for so long is said to be away."""
@@ -89,5 +89,6 @@ def _of_row(region: str, row: Mapping[str, object]) -> Hint | None:
 
 def _message(one: Hint) -> Message:
     headers = {topics.HEADER_REGION: one.region, topics.HEADER_SOURCE: "person"}
-    body = one.event or hint(one.kind, one.uuid, one.time)
+    # As a scan asks: a person who has an entity read that a region lost does not want it removed everywhere.
+    body = one.event or hint(one.kind, one.uuid, one.time, SCAN)
     return Message(topics.events(one.region), one.uuid.encode(), body, headers)

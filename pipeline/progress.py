@@ -6,9 +6,10 @@ the embedded mode, whose watermark may only move over events that were merged; `
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -19,6 +20,17 @@ from pipeline.core.errors import TemporaryError
 TIMEOUT_S: Final = 10.0
 SOON_S: Final = 2.5
 """For who only wants to know how it stands: whoever asks waits for 3 s."""
+OLDEST_S: Final = 1.0
+"""How long a look at the oldest messages may take: what is not read by then is not told this time."""
+READING: Final = {
+    "group.id": "region-sync.progress",
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",  # what was deleted meanwhile is older still
+    "fetch.message.max.bytes": "65536",
+    "fetch.wait.max.ms": "50",  # an older fetch that found nothing is waited for
+    "queued.max.messages.kbytes": "64",
+    "log_level": "2",
+}
 Offsets = dict[int, int]
 """Partition → offset of the next message."""
 
@@ -77,10 +89,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Of one topic: messages that its consumers have acknowledged, and those that are left."""
+    """Of one topic: messages that its consumers have acknowledged, and those that are left; when the oldest
+    of these was written, in ms, as far as it could be read at once."""
 
     committed: int
     left: int
+    since: int | None = None
 
 
 class Lags:
@@ -89,6 +103,7 @@ class Lags:
     def __init__(self, brokers: str, options: Mapping[str, str], partitions: int) -> None:
         self._admin = kafka.AdminClient({**options, "bootstrap.servers": brokers, "log_level": "2"})
         self._partitions = range(partitions)
+        self._consumer = Consumer({**READING, **options, "bootstrap.servers": brokers})
 
     def read(self, consumed: Mapping[str, Sequence[str]]) -> dict[str, Lag]:
         """Topic → its lag, for each group's topics. Raises `TemporaryError`."""
@@ -98,11 +113,16 @@ class Lags:
         asked = {group: self._committed(group, names) for group, names in consumed.items()}
         done = dict(pair for future in asked.values() for pair in _committed(_result(future)))
         found = dict.fromkeys(names, Lag(0, 0))
+        behind = []
         for place, end in ends.items():
             committed = done.get((place.topic, place.partition), 0)
             so_far = found[place.topic]
             left = max(0, _result(end).offset - committed)
             found[place.topic] = Lag(so_far.committed + committed, so_far.left + left)
+            if left:
+                behind.append(TopicPartition(place.topic, place.partition, committed))
+        for topic, since in self._oldest(behind).items():
+            found[topic] = replace(found[topic], since=since)
         return found
 
     def answers(self, topic: str) -> None:
@@ -111,6 +131,26 @@ class Lags:
             self._admin.list_topics(topic, timeout=SOON_S)
         except KafkaException as error:
             raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+
+    def _oldest(self, behind: list[TopicPartition]) -> dict[str, int]:
+        """Topic → when the first of its messages in these places was written, in ms."""
+        found: dict[str, int] = {}
+        waited_for = {(place.topic, place.partition) for place in behind}
+        limit = time.monotonic() + OLDEST_S
+        self._consumer.assign(behind)
+        try:
+            while waited_for and (left := limit - time.monotonic()) > 0:
+                message = self._consumer.poll(left)
+                if message is None or message.error() is not None:
+                    continue
+                topic, partition = str(message.topic()), message.partition() or 0
+                if (topic, partition) in waited_for:
+                    waited_for.discard((topic, partition))
+                    written = message.timestamp()[1]
+                    found[topic] = min(written, found.get(topic, written))
+        finally:
+            self._consumer.unassign()
+        return found
 
     def _places(self, names: Sequence[str]) -> list[TopicPartition]:
         return [TopicPartition(name, number) for name in names for number in self._partitions]

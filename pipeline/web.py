@@ -87,7 +87,8 @@ class LagReader:
         for region in settings.active:
             both = [topics.events(region.name), topics.desired(region.name)]
             self._consumed[topics.region_group(region.name)] = both
-        self._names = {topics.region_group(region.name): region.name for region in settings.active}
+        self._regions = [region.name for region in settings.active]
+        self._names = {topics.region_group(name): name for name in self._regions}
         self._names[topics.HUB_GROUP] = "hub"
         self._connect = partial(Lags, wiring.brokers, wiring.kafka_options, settings.partitions)
         self._lags: Lags | None = None
@@ -112,11 +113,18 @@ class LagReader:
             left = self._lags.read(self._consumed)
         except TemporaryError as error:
             return Lag(error=str(error))
+        since = {group: [left[name].since for name in names] for group, names in self._consumed.items()}
         return Lag(
             {
                 self._names[group]: sum(left[name].left for name in names)
                 for group, names in self._consumed.items()
-            }
+            },
+            {
+                self._names[group]: min(one for one in times if one is not None)
+                for group, times in since.items()
+                if any(one is not None for one in times)
+            },
+            {name: left[topics.events(name)].committed for name in self._regions},
         )
 
 

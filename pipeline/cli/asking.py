@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from pipeline.cli.auditing import now_ms, opened
+from pipeline.cli.database import now_ms, opened
 from pipeline.cli.failures import CommandError
 from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config, KindName, OneRegion, ThisRegion
 from pipeline.cli.output import moment, print_json, print_table

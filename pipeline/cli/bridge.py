@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bridges.bridge import Beside, run_bridge
 from pipeline.bridging import SavedWatermark, bridge_settings, open_log
-from pipeline.cli.auditing import now_ms
+from pipeline.cli.database import now_ms
 from pipeline.core.errors import PermanentError
 from pipeline.settings import Region, Settings
 

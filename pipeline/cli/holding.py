@@ -1,28 +1,21 @@
 """The commands about removals that are held or in quarantine: list them, let one go, keep one.
 
-In: options. Out: a table or JSON; a decision in the ledger, which that region's worker carries out. They need
-the database alone: no region, no Kafka, no region's secret.
+In: options. Out: a table or JSON: what the page *Holds* shows; a decision in the ledger, which that region's
+worker carries out. They need no region, no Kafka and no region's secret; with `--url` no database either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.cli.auditing import opened
-from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config, OneRegion
+from pipeline.cli.answers import answers
+from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config, OneRegion, Token, Url
 from pipeline.cli.output import moment, print_json, print_table
-from pipeline.cli.person import by
 
-if TYPE_CHECKING:
-    from pipeline.outbox.acting import ActStore
-    from pipeline.outbox.holding import Held, HoldStore
-
+PAGE: Final = 500
+"""Holds that the API gives at once at most."""
 _WAITING: Final = ("id", "region", "kind", "name", "entity", "row", "since", "until", "reason")
 _DECIDED: Final = ("id", "region", "kind", "name", "entity", "row", "decision", "decided", "note", "reason")
 
@@ -42,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
 def list_holds(
     context: typer.Context,
     config: Config = DEFAULT_CONFIG,
+    url: Url = None,
     region: OneRegion = None,
     decided: Annotated[
         bool, typer.Option("--decided", help="What was approved and refused, and why; the newest first.")
@@ -51,49 +45,42 @@ def list_holds(
     """List the removals that are held or in quarantine, the oldest first; approve or refuse one."""
     if context.invoked_subcommand is not None:
         return
-    with _store(config, region) as store:
-        found = store.holds(region, decided=decided)
+    with answers(config, url, region) as asked:
+        found = asked.get("/holds", region=region, decided="yes" if decided else None, limit=PAGE)["holds"]
     if as_json:
-        print_json([asdict(one) for one in found])
+        print_json(found)
         return
     print_table(_DECIDED if decided else _WAITING, [_readable(one) for one in found])
+    if len(found) == PAGE:
+        typer.echo(f"These are {PAGE}; there may be more.", err=True)
 
 
-def approve(number: Number, reason: Reason, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def approve(
+    number: Number,
+    reason: Reason,
+    config: Config = DEFAULT_CONFIG,
+    url: Url = None,
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
     """Let the region remove it, at once and without asking again."""
-    with _acts(config) as acts:
-        acts.approve(number, by(reason))
+    with answers(config, url, token=token) as asked:
+        asked.act(f"/holds/{number}/approve", reason)
     _tell(number, "approved", "it will be removed", as_json)
 
 
-def refuse(number: Number, reason: Reason, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def refuse(
+    number: Number,
+    reason: Reason,
+    config: Config = DEFAULT_CONFIG,
+    url: Url = None,
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
     """Keep it in the region; what is in quarantine gets back the state that it had."""
-    with _acts(config) as acts:
-        acts.refuse(number, by(reason))
+    with answers(config, url, token=token) as asked:
+        asked.act(f"/holds/{number}/refuse", reason)
     _tell(number, "refused", "it stays", as_json)
-
-
-@contextmanager
-def _store(config: Path, region: str | None = None) -> Iterator[HoldStore]:
-    from pipeline.settings import HUB, load
-
-    settings = load(config, HUB)
-    if region is not None:
-        settings.region(region)
-    with opened(settings) as engine:
-        from pipeline.outbox.holding import HoldStore
-
-        yield HoldStore(engine)
-
-
-@contextmanager
-def _acts(config: Path) -> Iterator[ActStore]:
-    from pipeline.settings import HUB, load
-
-    with opened(load(config, HUB)) as engine:
-        from pipeline.outbox.acting import ActStore
-
-        yield ActStore(engine)
 
 
 def _tell(number: int, decision: str, outcome: str, as_json: bool) -> None:
@@ -103,11 +90,11 @@ def _tell(number: int, decision: str, outcome: str, as_json: bool) -> None:
         print(f"Hold {number} is {decision}: {outcome}.")
 
 
-def _readable(held: Held) -> dict[str, Any]:
+def _readable(held: dict[str, Any]) -> dict[str, Any]:
     return {
-        **asdict(held),
-        "row": held.outbox_id,
-        "since": moment(held.created_time),
-        "until": moment(held.until),
-        "decided": moment(held.decided_time),
+        **held,
+        "row": held["outbox_id"],
+        "since": moment(held["created_time"]),
+        "until": moment(held["until"]),
+        "decided": moment(held["decided_time"]),
     }

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.auditing import opened
 from pipeline.cli.checking import passed, tell
+from pipeline.cli.database import opened
 from pipeline.cli.options import DEFAULT_CONFIG, DIFFERENT, FAILED, AsJson, Config
 from pipeline.cli.output import print_json
 from pipeline.cli.planning import (

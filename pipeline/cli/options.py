@@ -56,6 +56,26 @@ Config = Annotated[
 ]
 DEFAULT_CONFIG: Final = Path("regions.yaml")
 
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="REGION_SYNC_URL",
+        metavar="URL",
+        help="Ask the process that serves its pages there, instead of the database of the settings.",
+    ),
+]
+Token = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="REGION_SYNC_WEB_TOKEN",
+        metavar="TEXT",
+        help="With --url: its web.token, best from the environment: others may read a command line.",
+        show_default=False,
+    ),
+]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 LogLevel = Annotated[
     Level | None,

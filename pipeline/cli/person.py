@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def by(reason: str) -> By:
     """The user of this process, now."""
-    from pipeline.cli.auditing import now_ms
+    from pipeline.cli.database import now_ms
     from pipeline.outbox.noting import By
 
     return By(login_name(os.getuid()), reason, now_ms())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.cli.auditing import now_ms, opened
+from pipeline.cli.database import now_ms, opened
 from pipeline.cli.failures import CommandError
 from pipeline.cli.options import DEFAULT_CONFIG, DIFFERENT, FAILED, AsJson, Config, ThisRegion
 from pipeline.cli.output import lasted, print_json, progress_bar

@@ -22,6 +22,7 @@ from pipeline.cli import (
     planning,
     running,
     scanning,
+    standing,
     telling,
     verifying,
 )
@@ -65,6 +66,7 @@ def build() -> typer.Typer:
     for part in (
         running,
         checking,
+        standing,
         auditing,
         telling,
         holding,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.cli.auditing import now_ms
+from pipeline.cli.database import now_ms
 
 if TYPE_CHECKING:
     from pipeline.cloudstack.resources import Resources

@@ -1,6 +1,7 @@
 """The commands that tell what happened: to one entity, and where two regions changed one field.
 
-In: options. Out: tables or JSON, the same as the pages show. They need the database alone.
+In: options. Out: tables or JSON, the same as the pages show. They need the database alone, or with `--url` a
+process that serves the pages.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.cli.auditing import now_ms, opened
-from pipeline.cli.failures import CommandError
-from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config, OneRegion
+from pipeline.cli.answers import answers
+from pipeline.cli.options import DEFAULT_CONFIG, AsJson, Config, OneRegion, Url
 from pipeline.cli.output import moment, print_json, print_table
 
 _FIELDS: Final = ("field", "agreed", "since", "from")
@@ -29,29 +29,21 @@ def add_to(app: typer.Typer) -> None:
 def history(
     uuid: Annotated[str, typer.Argument(metavar="UUID", help="The entity: its UUID here or in any region.")],
     config: Config = DEFAULT_CONFIG,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one entity: what is agreed, why a region does not hold it, what happened, the newest first."""
-    from pipeline.outbox.lookup import find
-    from pipeline.settings import HUB, load
-    from pipeline.views.entity import told
-
-    settings = load(config, HUB)
-    modes = {region.name: region.mode.value for region in settings.active}
-    with opened(settings) as engine:
-        known = find(engine, uuid)
-        if not known:
-            raise CommandError(f"no entity with the UUID {uuid} is known")
-        found = [told(engine, one.uuid, modes) for one in known]
+    with answers(config, url) as asked:
+        found = asked.get(f"/entity/{uuid}")
     if as_json:
         print_json(found)
-        return
-    for one in found:
-        _print(one)
+    else:
+        _print(found)
 
 
 def conflicts(
     config: Config = DEFAULT_CONFIG,
+    url: Url = None,
     region: OneRegion = None,
     entity: Annotated[
         str | None, typer.Option("--entity", metavar="UUID", help="Only this entity, by its canonical UUID.")
@@ -63,18 +55,8 @@ def conflicts(
     as_json: AsJson = False,
 ) -> None:
     """List the fields that two regions changed without knowing of each other, the newest first."""
-    from pipeline.settings import HUB, load
-    from pipeline.views.ledgers import ledger
-    from pipeline.views.sources import Sources
-
-    settings = load(config, HUB)
-    if region is not None:
-        settings.region(region)
-    asked = {"region": region, "entity": entity, "limit": str(limit)}
-    asked["before"] = None if before is None else str(before)
-    with opened(settings) as engine:
-        sources = Sources(engine, now_ms, settings.rules(), {})
-        found = ledger(sources, {name: value for name, value in asked.items() if value is not None})
+    with answers(config, url, region) as asked:
+        found = asked.get("/conflicts", region=region, entity=entity, limit=limit, before=before)
     if as_json:
         print_json(found["conflicts"])
         return

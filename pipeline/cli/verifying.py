@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from pipeline.cli.auditing import now_ms, opened
+from pipeline.cli.database import now_ms, opened
 from pipeline.cli.options import DEFAULT_CONFIG, DIFFERENT, AsJson, Config
 from pipeline.cli.output import moment, print_json, print_table
 

@@ -22,11 +22,11 @@ MAX_BODY_BYTES: Final = 256 * 1024
 """A real body is about 400 bytes; anything near a megabyte is not an event and must not fill the topics."""
 
 HINT: Final = "REGION-SYNC.HINT"
-"""The type of an event that this system made itself: a gap fill's or a person's `sync UUID`."""
+"""The type of an event that this system made itself: something else showed that this may have changed too."""
 
 SCAN: Final = "REGION-SYNC.SCAN"
-"""The type of a full scan's hints. Nobody said that anything changed, so whoever answers one asks the
-region's event log when, and whether an absence is a removal."""
+"""The type of the hints of a full scan, and of a person's `sync UUID`. Nobody said that anything changed, so
+whoever answers one asks the region's event log when, and whether an absence is a removal."""
 
 ABSENT: Final = "REGION-SYNC.ABSENT"
 """The type of a full scan's word that the region does not hold an entity which was never seen there: its list

@@ -183,6 +183,12 @@ LAG: Final = Metric(
     ("topic",),
     "Messages of a topic that its consumers have not acknowledged",
 )
+LAG_AGE: Final = Metric(
+    "region_sync_lag_seconds",
+    "gauge",
+    ("topic",),
+    "How long a topic's oldest message that its consumers have not acknowledged has waited; 0: none",
+)
 COMMITTED: Final = Metric(
     "region_sync_committed_total",
     "counter",
@@ -256,6 +262,7 @@ SHARED: Final = (
     DIFFERENCES,
     VERIFIED,
     LAG,
+    LAG_AGE,
     COMMITTED,
     SOURCE_UP,
 )

@@ -102,9 +102,19 @@ class Shared(Collector):
             yield from _of_stock(stock, self._clock())
         if lags is not None:
             yield family(catalogue.LAG, [((topic,), lag.left) for topic, lag in lags.items()])
+            yield family(catalogue.LAG_AGE, _ages(lags, self._clock()))
             yield family(catalogue.COMMITTED, [((topic,), lag.committed) for topic, lag in lags.items()])
         up = [((one.name,), float(one.up)) for one in (self._stock, self._lags)]
         yield family(catalogue.SOURCE_UP, up)
+
+
+def _ages(lags: Mapping[str, Lag], now: int) -> list[Sample]:
+    """Without those topics of which it could not be read at once."""
+    return [
+        ((topic,), 0.0 if lag.since is None else max(0, now - lag.since) / 1000)
+        for topic, lag in lags.items()
+        if not lag.left or lag.since is not None
+    ]
 
 
 def _of_stock(stock: Stock, now: int) -> Iterator[Family]:

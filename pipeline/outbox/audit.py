@@ -13,11 +13,9 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, func, select, update
 
-from pipeline.core.entities import Kind
 from pipeline.outbox import futile
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.holding import ask_again
-from pipeline.outbox.mappings import OPEN
 from pipeline.outbox.schema import attempt, conflict, dead_letter, entity, outbox, region, watermark
 from pipeline.outbox.settle import CallRow
 from pipeline.outbox.statements import chunks, insert_new, upsert
@@ -70,17 +68,6 @@ class OutboxDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which outbox rows to list: those after `after_id`, of this region, state and kind where given."""
-
-    region: str | None = None
-    state: str | None = None
-    kind: Kind | None = None
-    after_id: int = 0
-    limit: int = PAGE
-
-
-@dataclass(frozen=True, slots=True)
 class Marked:
     """An entity that is stuck, and why."""
 
@@ -117,29 +104,6 @@ class AuditStore:
             for name, state, number in connection.execute(query.group_by(outbox.c.region, outbox.c.state)):
                 found.setdefault(name, {})[state] = number
         return found
-
-    def oldest_open(self) -> dict[str, int]:
-        """Region → when its oldest row that is still to be applied was written, in ms."""
-        query = (
-            select(outbox.c.region, func.min(outbox.c.created_time))
-            .where(outbox.c.state.in_(OPEN))
-            .group_by(outbox.c.region)
-        )
-        with reading(self._engine) as connection:
-            return dict(connection.execute(query).all())
-
-    def rows(self, which: Filter) -> list[OutboxRow]:
-        """A page of outbox rows in the order they were written."""
-        conditions: list[ColumnElement[bool]] = [outbox.c.id > which.after_id]
-        if which.region is not None:
-            conditions.append(outbox.c.region == which.region)
-        if which.state is not None:
-            conditions.append(outbox.c.state == which.state)
-        if which.kind is not None:
-            conditions.append(outbox.c.kind == which.kind.value)
-        query = select(*_ROW_COLUMNS).where(*conditions).order_by(outbox.c.id).limit(which.limit)
-        with reading(self._engine) as connection:
-            return [OutboxRow(**row) for row in connection.execute(query).mappings()]
 
     def show(self, outbox_id: int) -> OutboxDetail | None:
         """One row with its attempts; None when there is no such row."""

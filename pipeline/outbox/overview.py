@@ -6,6 +6,7 @@ In: the time. Out: one `Standing` a region. Called by the views' page of regions
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -72,6 +73,11 @@ class Standing:
     holds: int = 0
     pulses: list[Pulse] = field(default_factory=list)
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything there is not at its end."""
+        return any(state not in ("delivered", "superseded") for state in self.states)
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
@@ -82,11 +88,15 @@ class Overview:
     dead_letters: int
 
 
-def overview(engine: Engine, now: int) -> Overview:
-    """Raises `TemporaryError`."""
+def overview(engine: Engine, now: int, modes: Mapping[str, str]) -> Overview:
+    """`modes`: the settings' regions; one that left them is told of while something waits there. Raises
+    `TemporaryError`."""
     with reading(engine) as connection:
-        found = _regions(connection)
-        for read in (_states, _oldest, _gaps, _scans, _proofs, _holds, _pulses):
+        found = _regions(connection, modes)
+        _states(connection, found)
+        for name in [name for name, one in found.items() if name not in modes and not one.waits]:
+            del found[name]
+        for read in (_oldest, _gaps, _scans, _proofs, _holds, _pulses):
             read(connection, found)
         _hour(connection, found, now)
         _held(connection, found, now)
@@ -98,19 +108,19 @@ def overview(engine: Engine, now: int) -> Overview:
 Found = dict[str, Standing]
 
 
-def _regions(connection: Connection) -> Found:
-    query = select(region).where(region.c.active.is_(True)).order_by(region.c.name)
-    return {
-        row["name"]: Standing(row["name"], True, row["mode"], row["is_master"], row["host"])
-        for row in connection.execute(query).mappings()
-    }
+def _regions(connection: Connection, modes: Mapping[str, str]) -> Found:
+    """As the running processes have them; the settings' own, where none has started yet."""
+    found = {name: Standing(name, mode=mode) for name, mode in modes.items()}
+    for row in connection.execute(select(region).order_by(region.c.name)).mappings():
+        name = row["name"]
+        found[name] = Standing(name, row["active"], row["mode"], row["is_master"], row["host"])
+    return found
 
 
 def _states(connection: Connection, found: Found) -> None:
     query = select(outbox.c.region, outbox.c.state, func.count()).group_by(outbox.c.region, outbox.c.state)
     for name, state, number in connection.execute(query):
-        if name in found:
-            found[name].states[state] = number
+        found.setdefault(name, Standing(name)).states[state] = number
 
 
 def _oldest(connection: Connection, found: Found) -> None:

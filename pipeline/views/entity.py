@@ -1,25 +1,28 @@
 """The page of one entity, and the search that leads to it.
 
-In: a canonical UUID, or what somebody typed. Out: values for a page or for JSON. Called by the server as
-`routes` says, and by `region-sync history`.
+In: an entity's UUID, here or in a region, or what somebody typed. Out: values for a page or for JSON. Called
+as `routes` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from pipeline.core.entities import FIELDS, ROOT
 from pipeline.core.records import Record
+from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.engine import Engine, reading
+from pipeline.outbox.lookup import find
 from pipeline.outbox.searching import paths, search
 from pipeline.outbox.timeline import History, history
 from pipeline.views import params as read
 from pipeline.views.sources import NotThere, Params, Sources
 from pipeline.views.why import Case, why
 
-PARENT = "parent"
+PARENT: Final = "parent"
+STUCK_MAX: Final = 500
 
 
 def found(sources: Sources, params: Params) -> dict[str, Any]:
@@ -30,14 +33,26 @@ def found(sources: Sources, params: Params) -> dict[str, Any]:
 
 def entity(sources: Sources, params: Params) -> dict[str, Any]:
     """The record, what each region holds, and what happened."""
-    return told(sources.engine, read.text(params, "uuid") or "", sources.modes)
+    return _told(sources.engine, read.text(params, "uuid") or "", sources.modes)
 
 
-def told(engine: Engine, uuid: str, modes: Mapping[str, str]) -> dict[str, Any]:
-    """The same for whoever has no `Sources`. Raises `NotThere`."""
+def stuck(sources: Sources, _params: Params) -> dict[str, Any]:
+    """What a region can't be brought to hold, and why; beside it how many entities there are."""
+    store = AuditStore(sources.engine)
+    found = store.marked(STUCK_MAX + 1)
+    return {
+        "stuck": [asdict(one) for one in found[:STUCK_MAX]],
+        "more": len(found) > STUCK_MAX,
+        "entities": store.totals().entities,
+    }
+
+
+def _told(engine: Engine, asked: str, modes: Mapping[str, str]) -> dict[str, Any]:
+    """`asked`: a canonical UUID, else a region's own."""
+    uuid = _canonical(engine, asked)
     known = history(engine, uuid)
     if known is None:
-        raise NotThere(f"no entity has the canonical UUID {uuid[:80]}")
+        raise NotThere(f"no entity with the UUID {asked[:80]} is known")
     with reading(engine) as connection:
         names = paths(connection, _named(known, uuid))
     return {
@@ -55,6 +70,15 @@ def told(engine: Engine, uuid: str, modes: Mapping[str, str]) -> dict[str, Any]:
         "regions": [_region(known, name, modes, names) for name in _regions(known, modes)],
         "timeline": [asdict(moment) for moment in known.moments],
     }
+
+
+def _canonical(engine: Engine, asked: str) -> str:
+    found = [one.uuid for one in find(engine, asked)]
+    if asked in found or not found:
+        return asked
+    if len(found) > 1:
+        raise NotThere(f"regions gave the UUID {asked[:80]} to several entities: {', '.join(found[:5])}")
+    return found[0]
 
 
 def _named(known: History, uuid: str) -> set[str]:

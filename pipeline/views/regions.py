@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipeline.outbox.gaps import GapRow
 from pipeline.outbox.overview import Standing, overview
-from pipeline.views.sources import Params, Sources
+from pipeline.views.sources import Lag, Params, Sources
 from pipeline.views.workers import Workers, workers
 
 LATE_MS: Final = 60_000
@@ -19,7 +19,7 @@ LATE_MS: Final = 60_000
 def regions(sources: Sources, _params: Params) -> dict[str, Any]:
     """How every region stands."""
     now = sources.clock()
-    found = overview(sources.engine, now)
+    found = overview(sources.engine, now, sources.modes)
     lag = sources.lag()
     order = list(sources.modes)
     cards = sorted(
@@ -27,7 +27,7 @@ def regions(sources: Sources, _params: Params) -> dict[str, Any]:
     )
     return {
         "time": now,
-        "regions": [_card(one, lag.messages.get(one.region), now) for one in cards],
+        "regions": [_card(one, lag, now) for one in cards],
         "hub_lag": lag.messages.get("hub"),
         "stopped": list(sources.stopped()),
         "lag_error": lag.error,
@@ -36,23 +36,28 @@ def regions(sources: Sources, _params: Params) -> dict[str, Any]:
     }
 
 
-def _card(one: Standing, lag: int | None, now: int) -> dict[str, Any]:
+def _card(one: Standing, lag: Lag, now: int) -> dict[str, Any]:
     card = asdict(replace(one, pulses=[]))
     del card["pulses"]
     at_work = workers(one.pulses, now)
     gap = one.gap or GapRow(one.region)
+    since = lag.since.get(one.region)
     oldest = None if one.oldest_open is None else max(0, now - one.oldest_open)
     return {
         **card,
         "gap": asdict(gap),
-        "lag": lag,
+        "events": lag.events.get(one.region),
+        "lag": lag.messages.get(one.region),
+        "lag_ms": None if since is None else max(0, now - since),
         "oldest_open_ms": oldest,
         "workers": asdict(at_work),
-        "troubles": [*_of_workers(at_work), *_troubles(one, gap, oldest)],
+        "troubles": [*_of_workers(at_work, one), *_troubles(one, gap, oldest)],
     }
 
 
-def _of_workers(found: Workers) -> list[str]:
+def _of_workers(found: Workers, one: Standing) -> list[str]:
+    if not one.active:
+        return ["it takes no part: what waits for it is not delivered"]
     if not found.count:
         return ["no worker of this region was heard of lately: nothing is applied or read there"]
     told = ["it does not answer: what is for it waits"] if found.reachable is False else []
@@ -74,6 +79,6 @@ def _troubles(one: Standing, gap: GapRow, oldest: int | None) -> list[str]:
         told.append("something has been under way for long")
     if one.proof is not None and not one.proof.equal:
         told.append("it was not equal to the others when last looked at")
-    if one.mode != "apply":
+    if one.mode not in ("", "apply"):
         told.append(f"mode {one.mode}: nothing is applied")
     return told

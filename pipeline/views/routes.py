@@ -77,6 +77,7 @@ PIECE: Final = ("before", "after", "limit")
 PAGES: Final = (
     Page("/", "Regions", "regions.html", regions.regions, api="/regions"),
     Page("/search", "Search", "search.html", entity.found, ("q",)),
+    Page("/stuck", "Stuck", "stuck.html", entity.stuck),
     Page("/entity/{uuid:.+}", "Entity", "entity.html", entity.entity),
     Page(
         "/outbox",

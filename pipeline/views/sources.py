@@ -17,10 +17,13 @@ Params = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Messages that a consumer group has not finished, by group's short name (a region's, or `hub`); `error`:
-    why that is not known."""
+    """Messages that a consumer group has not finished, by group's short name (a region's, or `hub`), and when
+    the oldest of them was written, in ms. `events`: what was read of each region's topic of events so far.
+    `error`: why that is not known."""
 
     messages: Mapping[str, int] = field(default_factory=dict)
+    since: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
 
 

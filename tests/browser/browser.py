@@ -18,7 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
-LIMIT_S = 20.0
+LIMIT_S = 90.0
 
 AXE = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
 CHECK = """

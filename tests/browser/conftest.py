@@ -35,7 +35,7 @@ PACKAGES = ("chromium", "chromium-driver", "fonts-dejavu-core")
 SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 REGIONS = ("r1", "r2", "r3")
 TOKEN = "a token that nobody guesses"
-START_LIMIT_S = 10
+START_LIMIT_S = 90.0
 
 
 @pytest.fixture(scope="session")

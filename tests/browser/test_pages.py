@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.core.entities import ROOT, Kind
-from pipeline.outbox.audit import AuditStore, Filter
+from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.holding import HoldStore
 from pipeline.outbox.hub import HubStore
+from pipeline.outbox.listing import Cut, Wanted, outbox_rows
 from tests.browser.browser import Browser
 from tests.browser.conftest import TOKEN
 from tests.unit.outbox.builders import Clock, keep, record
@@ -20,6 +21,7 @@ PATHS = (
     "/search?q=a",
     "/entity/u1",
     "/outbox",
+    "/stuck",
     "/outbox/1",
     "/holds",
     "/holds?decided=yes",
@@ -48,7 +50,7 @@ def test_every_page_shows_what_the_database_holds(browser: Browser, site: str, e
     browser.follow("1 dead")
     assert browser.path == "/outbox?region=r2&state=dead"
     browser.click("link text", "1")
-    [dead] = AuditStore(engine).rows(Filter(state="dead"))
+    [dead] = outbox_rows(engine, Wanted(state="dead"), Cut()).rows
     assert browser.title == f"Outbox row {dead.id}"
     assert "updateUser 431 12 no such user" in browser.text
     browser.follow("u1")
@@ -118,11 +120,12 @@ def test_the_keyboard_goes_everywhere_and_shows_where_it_is(browser: Browser, si
     first = browser.tab()
     assert (first["text"], first["left"] >= 0) == ("To the content", True)
     seen = [browser.tab() for _ in range(12)]
-    assert [one["text"] for one in seen[:8]] == [
+    assert [one["text"] for one in seen[:9]] == [
         "Region Sync",
         "Regions",
         "Search",
         "Outbox",
+        "Stuck",
         "Holds",
         "Conflicts",
         "Dead letters",

@@ -25,13 +25,14 @@ from pipeline.app import now_ms
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.session import Credentials
 from pipeline.demo import differences
-from pipeline.outbox.audit import AuditStore, Filter, OutboxRow
+from pipeline.outbox.audit import AuditStore, OutboxRow
+from pipeline.outbox.listing import Cut, Wanted, outbox_rows
 from pipeline.sandbox.launch import SimulatedRegion
 
 LOOK_EVERY_S = 0.1
-SETTLE_LIMIT_S = 150.0
-STOP_LIMIT_S = 30.0
-COMMAND_LIMIT_S = 60.0
+SETTLE_LIMIT_S = 240.0
+STOP_LIMIT_S = 60.0
+COMMAND_LIMIT_S = 120.0
 OPEN = ("pending", "published")
 SYNC = "svc-sync"
 
@@ -186,7 +187,8 @@ async def until(condition: Callable[[], object], what: str, limit_s: float = SET
 
 def rows(engine: Engine, state: str | None = None) -> list[OutboxRow]:
     """All outbox rows, or those of one state."""
-    return AuditStore(engine).rows(Filter(state=state, limit=100_000))
+    newest_first = outbox_rows(engine, Wanted(state=state), Cut(limit=100_000)).rows
+    return list(reversed(newest_first))
 
 
 async def settled(regions: Sequence[SimulatedRegion], engine: Engine) -> Counter[str]:

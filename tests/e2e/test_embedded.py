@@ -9,7 +9,7 @@ from pipeline.sandbox.launch import simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
 from tests.e2e.harness import SYNC, Processes, settled, tree, until
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 180.0
 
 
 async def test_run_catches_up_after_a_kill(tmp_path: Path) -> None:

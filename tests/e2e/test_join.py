@@ -13,7 +13,7 @@ from pipeline.sandbox.launch import simulated_regions
 from tests.e2e.harness import SYNC, Processes, people, region_sync, settled, tree, until
 from tests.unit.outbox.builders import rows
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 180.0
 
 
 def drifts(planned: dict[str, Any]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from pipeline.outbox.schema import audit
 from pipeline.sandbox.launch import simulated_regions
 from tests.e2e.harness import SYNC, Processes, people, region_sync, rows, tree, until
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 180.0
 
 
 def states(engine: Engine) -> Counter[str]:

@@ -10,7 +10,7 @@ from pipeline.outbox.proofs import read_proofs
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from tests.e2e.harness import SYNC, Processes, people, region_sync, settled, tree, until
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 180.0
 SCANS = 5
 NOT_EQUAL = ("different", "missing", "unknown", "in flight")
 

@@ -24,7 +24,7 @@ from tests.services.rabbitmq import RabbitMQ
 from tests.services.stack import AMQP, DATABASE, FOLDER, KAFKA, VARIABLES, Stack
 
 pytestmark = pytest.mark.services
-LIMIT_S = 30
+LIMIT_S = 90.0
 
 
 @pytest.fixture(scope="module")

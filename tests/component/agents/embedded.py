@@ -29,7 +29,7 @@ from pipeline.settings import Settings
 from pipeline.staging import sandbox_settings
 
 PARTITIONS = 4
-LIMIT_S = 30.0
+LIMIT_S = 90.0
 QUIET = {"log_level": "2"}
 
 

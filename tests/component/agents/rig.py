@@ -45,7 +45,7 @@ from tests.unit.outbox.builders import Clock, row, rows
 HERE, FAR = "r2", "r1"
 """The simulated region, and one that only its observations tell of."""
 SERVICE = "svc-sync"
-LIMIT_S = 20.0
+LIMIT_S = 90.0
 FAST = Backoff(first_s=0.005, cap_s=0.05)
 
 

@@ -208,7 +208,7 @@ async def test_a_region_that_never_answers_is_left_in_time(
     monkeypatch.setattr("pipeline.check.everything.LIMIT_S", 1.0)
     began = time.monotonic()
     found = await examine(Settings(regions=(of(simulated, timeout_s=60),), kafka="embedded", partitions=4))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50, "it did not wait for the call's own time-out"
     assert [one.detail for one in found if one.what == "api"] == ["no answer within 1 s"]
 
 

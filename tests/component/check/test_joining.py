@@ -28,7 +28,7 @@ from pipeline.settings import Settings
 from tests.contract.sandbox.api import PERSON, Api
 from tests.unit.outbox.builders import Clock, Value, keep, record
 
-LIMIT_S = 20.0
+LIMIT_S = 90.0
 OK, WARN, FAIL = Verdict.OK, Verdict.WARN, Verdict.FAIL
 ALL = {
     "settings",

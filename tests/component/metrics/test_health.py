@@ -174,18 +174,18 @@ async def test_a_service_that_is_away_takes_its_own_numbers_with_it_and_no_other
 
     monkeypatch.setattr(shared, "FRESH_S", 0.0)
     instruments = Instruments()
-    together = Shared(stock, lambda: {"t": Lag(3, 4)}, lambda: 0)
+    together = Shared(stock, lambda: {"t": Lag(3, 4, 1_000), "u": Lag(3, 1)}, lambda: 9_000)
     instruments.add(together)
     await together.refresh()
     now = read(instruments.text())
     assert now.value("region_sync_source_up", source="database") == 1
-    assert (now.value("region_sync_committed_total", topic="t"), now.total("region_sync_lag_messages")) == (
-        3,
-        4,
-    )
+    assert now.value("region_sync_committed_total", topic="t") == 3
+    assert now.total("region_sync_lag_messages") == 5
+    assert now.value("region_sync_lag_seconds", topic="t") == 8
+    assert now.total("region_sync_lag_seconds") == 8
     away = True
     await together.refresh()
     now = read(instruments.text())
     assert now.value("region_sync_source_up", source="database") == 0
     assert now.value("region_sync_source_up", source="kafka") == 1
-    assert now.total("region_sync_lag_messages") == 4
+    assert now.total("region_sync_lag_messages") == 5

@@ -36,7 +36,7 @@ from tests.contract.sandbox.api import Api
 
 REGION = "r1"
 GRACE_S = 60.0
-LIMIT_S = 20.0
+LIMIT_S = 90.0
 QUIET = {"log_level": "2"}
 
 

@@ -23,7 +23,7 @@ from tests.component.agents.test_apply import changed
 from tests.component.reconcile.net import FAR, HERE, Net
 from tests.unit.agents.regions import account, domain, gone, user
 
-LIMIT_S = 20.0
+LIMIT_S = 90.0
 STALLED_S = 1.0
 PLAN = Rules(Mode.PLAN)
 

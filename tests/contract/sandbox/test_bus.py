@@ -17,7 +17,7 @@ from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from tests.contract.sandbox.api import Api
 
 pytestmark = pytest.mark.services
-LIMIT_S = 15.0
+LIMIT_S = 90.0
 
 
 class Tap:

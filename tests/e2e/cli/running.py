@@ -17,8 +17,8 @@ from typing import Any, Final
 from pipeline.cloudstack.client import ClientSettings, CloudStack, Credentials
 from pipeline.sandbox.launch import SimulatedRegion
 
-LIMIT_S: Final = 60.0
-COMMAND_LIMIT_S: Final = 60.0
+LIMIT_S: Final = 120.0
+COMMAND_LIMIT_S: Final = 120.0
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ async def test_from_the_first_change_to_the_last_question(desk: Desk, regions: l
 
         standing = (await desk.region_sync("status", "--json")).json()
         assert standing["entities"] == {"Account": 1, "User": 1}
-        assert {row["region"]: row["dead"] for row in standing["regions"]} == {first.name: 0, second.name: 0}
+        assert [row["region"] for row in standing["regions"]] == [first.name, second.name]
+        assert [row["states"].get("dead", 0) for row in standing["regions"]] == [0, 0]
 
         rows = (await desk.region_sync("outbox", "list", "--state", "delivered", "--json")).json()
         account = next(row for row in rows if row["kind"] == "Account")
@@ -93,6 +94,24 @@ async def test_from_the_first_change_to_the_last_question(desk: Desk, regions: l
         )
     assert process.returncode == 0
     assert "Traceback" not in desk.log.read_text()
+
+
+async def test_what_a_region_lost_is_made_there_again_by_sync(
+    desk: Desk, regions: list[SimulatedRegion]
+) -> None:
+    """And is not taken for removed: nobody removed it, as that region's event log shows."""
+    first, second = regions
+    async with desk.running() as process:
+        await make_account(first)
+        await until(lambda: len(users(second)) == 1 and equal(regions), "the account did not arrive", process)
+        world = second.region.world
+        lost = next(user for user in world.live_users.values() if user.username == "ann")
+        world.remove_user(lost)
+        assert not users(second)
+        assert (await desk.region_sync("sync", lost.uuid)).code == 0
+        await until(lambda: bool(users(second)) and equal(regions), "it was not made again", process)
+        assert len(users(first)) == 1
+    assert process.returncode == 0
 
 
 async def test_commands_without_a_running_pipeline_say_so(desk: Desk, regions: list[SimulatedRegion]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.agents.batch import Batcher
 
-LIMIT_S = 5.0
+LIMIT_S = 90.0
 
 
 class Flush:

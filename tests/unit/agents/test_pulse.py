@@ -18,7 +18,7 @@ from pipeline.outbox.pulses import Pulse, PulseStore
 from pipeline.outbox.schema import pulse
 from tests.unit.outbox.builders import NOW, Clock, rows
 
-LIMIT_S = 20
+LIMIT_S = 90.0
 
 
 def call(status: int | None, error: str | None = None) -> CallRecord:

@@ -22,7 +22,7 @@ from tests.unit.bridges.sinks import HeldSink
 SECOND = 1000
 T0 = 1795421600 * SECOND  # 2026-11-23 08:13:20
 UUID = "1a32b8c6-3811-46dc-adba-f4128f55a70c"
-LIMIT_S = 10.0
+LIMIT_S = 90.0
 
 
 def row(number: int, second: int = 0, **changes: object) -> Row:

@@ -16,7 +16,7 @@ from bridges.relay import BrokenSink, Record
 from pipeline.core import topics
 from tests.services.process import free_port
 
-LIMIT_S = 20.0
+LIMIT_S = 90.0
 
 
 @pytest.fixture

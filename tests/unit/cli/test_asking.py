@@ -14,7 +14,7 @@ from pipeline.cli.asking import parse_since
 from pipeline.core import topics
 from pipeline.core.entities import Kind
 from pipeline.core.errors import TemporaryError
-from pipeline.core.events import HINT, parse_event
+from pipeline.core.events import SCAN, parse_event
 from pipeline.embedded import EmbeddedBroker
 from pipeline.hints import Hint, changed, send
 from pipeline.settings import Settings
@@ -119,8 +119,8 @@ async def test_hints_reach_the_regions_topics_as_events_of_our_own() -> None:
         await send(broker.address, {}, hints)
         found = read(broker.address, 2)
     assert {(one["topic"], one["key"], one["event"].type, one["event"].time) for one in found} == {
-        (topics.events("berlin"), b"u-1", HINT, BASE),
-        (topics.events("tokyo"), b"d-1", HINT, BASE + 1000),
+        (topics.events("berlin"), b"u-1", SCAN, BASE),
+        (topics.events("tokyo"), b"d-1", SCAN, BASE + 1000),
     }
     assert all(one["event"].completed for one in found)
 

@@ -100,7 +100,7 @@ def test_one_is_refused_and_shown_as_refused(
         "its removal was refused: in use",
     )
     assert row(engine, audit)["action"] == "refuse"
-    (stuck,) = region_sync("status", "--json", "-c", config).json()["marked"]
+    (stuck,) = region_sync("status", "--json", "-c", config).json()["stuck"]
     assert stuck["reason"] == "berlin: its removal was refused: in use"
 
 

@@ -32,7 +32,7 @@ def test_the_history_of_an_entity(region_sync: Call, config: str) -> None:
     assert any(
         line.startswith("berlin") and line.endswith("nothing was sent to the region yet.") for line in lines
     )
-    [found] = region_sync("history", "u1", "-c", config, "--json").json()
+    found = region_sync("history", "u1", "-c", config, "--json").json()
     assert found["timeline"][0]["time"] >= found["timeline"][-1]["time"]
     assert {one["region"] for one in found["regions"]} == {"berlin", "tokyo", "r1", "r2"}
 

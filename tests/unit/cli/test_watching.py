@@ -23,7 +23,7 @@ from tests.unit.cli.conftest import Call
 from tests.unit.outbox.builders import Clock, keep, record
 
 ROOT = Path(__file__).parents[3]
-LIMIT_S = 30.0
+LIMIT_S = 90.0
 
 
 @pytest.fixture

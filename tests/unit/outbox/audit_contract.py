@@ -12,7 +12,7 @@ from pipeline.core.entities import Kind
 from pipeline.core.records import Conflict, Stamp
 from pipeline.outbox import schema
 from pipeline.outbox.acting import ActStore, By
-from pipeline.outbox.audit import AuditStore, Filter, Marked, RegionRow, Totals
+from pipeline.outbox.audit import AuditStore, Marked, RegionRow, Totals
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.region import CallRow, RegionStore
 from tests.unit.outbox.builders import NOW, Clock, desired, keep, record, removed, row, rows, settled
@@ -39,30 +39,6 @@ class AuditContract:
         RegionStore(engine, "r2", Clock()).settle([settled(DOMAIN)], NOW)
 
         assert audit.counts() == {"r2": {"delivered": 1, "pending": 1}, "r3": {"pending": 2}}
-
-    def test_the_oldest_open_row_of_each_region(
-        self, hub: HubStore, audit: AuditStore, engine: Engine
-    ) -> None:
-        keep(hub, DOMAIN, sent=("r2", "r3", "r4"))
-        hub.commit([Change(USER, None, (desired(USER),))], NOW + 9)
-        for name in ("r2", "r4"):
-            RegionStore(engine, name, Clock()).settle([settled(DOMAIN)], NOW)
-
-        assert audit.oldest_open() == {"r2": NOW + 9, "r3": NOW}
-
-    def test_rows_are_listed_in_pages(self, hub: HubStore, audit: AuditStore, engine: Engine) -> None:
-        ids = keep(hub, DOMAIN, USER, sent=("r2", "r3"))
-        RegionStore(engine, "r3", Clock()).settle([settled(USER, "dead", message="no")], NOW)
-
-        assert [one.id for one in audit.rows(Filter())] == sorted(ids)
-        assert [one.id for one in audit.rows(Filter(limit=2, after_id=sorted(ids)[0]))] == sorted(ids)[1:3]
-        assert [(one.entity, one.region) for one in audit.rows(Filter(region="r3"))] == [
-            ("d1", "r3"),
-            ("u1", "r3"),
-        ]
-        assert {one.entity for one in audit.rows(Filter(kind=Kind.USER))} == {"u1"}
-        [dead] = audit.rows(Filter(region="r3", state="dead", kind=Kind.USER))
-        assert (dead.message, dead.result, dead.processed_time) == ("no", "applied", NOW)
 
     def test_one_row_is_shown_with_its_calls(self, hub: HubStore, audit: AuditStore, engine: Engine) -> None:
         [id_] = keep(hub, DOMAIN, sent=("r2",))

@@ -25,7 +25,7 @@ from pipeline.outbox.timeline import history
 from tests.unit.agents.regions import NOW, Log, account, domain, gone, new_log, user
 from tests.unit.outbox.builders import Clock, record, rows, settled
 
-LIMIT_S = 20
+LIMIT_S = 90.0
 
 
 class DecisionsContract:

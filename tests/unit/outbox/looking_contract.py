@@ -171,7 +171,10 @@ class LookingContract:
             for state in ("done", "running"):
                 connection.execute(insert(schema.scan).values(**scan_row(state)))
 
-        found = {one.region: one for one in overview(engine, NOW).regions}
+        found = {
+            one.region: one
+            for one in overview(engine, NOW, dict.fromkeys(("r1", "r2", "r3"), "apply")).regions
+        }
 
         assert list(found) == ["r1", "r2", "r3"]
         here = found["r2"]

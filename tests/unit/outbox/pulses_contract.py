@@ -47,5 +47,5 @@ class PulsesContract:
         AuditStore(engine).save_regions([RegionRow("r1", "h", "/", "", "", False)])
         PulseStore(engine).keep(BEAT)
         PulseStore(engine).keep(replace(BEAT, region="gone"))
-        [one] = overview(engine, NOW).regions
+        [one] = overview(engine, NOW, {"r1": "apply"}).regions
         assert one.pulses == [BEAT]

@@ -12,7 +12,7 @@ from pipeline.core.errors import TemporaryError
 from pipeline.reconcile import alone as module
 from pipeline.reconcile.alone import alone
 
-LIMIT_S = 10.0
+LIMIT_S = 90.0
 
 
 @dataclass

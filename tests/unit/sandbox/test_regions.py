@@ -39,16 +39,16 @@ async def test_dumps_compare_what_a_sync_keeps_equal() -> None:
 
 async def test_a_large_region_costs_no_more_per_call() -> None:
     async with simulated_regions(1) as (region,):
-        began = time.perf_counter()
+        began = time.process_time()
         region.load(domains=100, accounts=10_000, users=100_000)
-        assert time.perf_counter() - began < 20
+        assert time.process_time() - began < 20
         api = Api(region)
         uuid = region.region.world.users[50_000].uuid
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(50):
             assert (await api("listUsers", id=uuid)).body["count"] == 1
             await api("updateUser", id=uuid, lastname="X")
-        assert time.perf_counter() - began < 5
+        assert time.process_time() - began < 5
         assert region.region.log.rows[0].type == "USER.UPDATE"
 
 

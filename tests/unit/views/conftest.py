@@ -19,7 +19,7 @@ from pipeline.views.access import COOKIE, Access
 from pipeline.views.requeue import Put
 from pipeline.views.server import BODY_MAX, Views
 from pipeline.views.sources import Lag, Sources
-from tests.unit.outbox.builders import Clock
+from tests.unit.outbox.builders import NOW, Clock
 
 TOKEN = "a token that nobody guesses"
 REGIONS = ("r1", "r2", "r3")
@@ -44,7 +44,7 @@ def sources(engine: Engine) -> Sources:
         Clock(),
         Topology(REGIONS),
         dict.fromkeys(REGIONS, "apply"),
-        lambda: Lag({"hub": 3, "r1": 1, "r2": 0}),
+        lambda: Lag({"hub": 3, "r1": 1, "r2": 0}, {"r1": NOW - 65_000}, {"r1": 1, "r2": 7}),
     )
 
 
