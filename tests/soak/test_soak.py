@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.services.kafka import Kafka
@@ -68,6 +68,7 @@ def test_what_was_before_the_warm_up_was_over_does_not_count() -> None:
     assert not verdict.grows
 
 
+@settings(deadline=None)
 @given(st.floats(-50, 50), st.floats(-1000, 1000))
 def test_the_slope_of_a_line_is_its_own(per_s: float, at: float) -> None:
     assert slope([(t, at + per_s * t) for t in range(30)]) == pytest.approx(per_s, abs=1e-6)

@@ -27,7 +27,7 @@ from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.core.records import Observation
 from pipeline.core.soundness import flaw
 from tests.contract.sandbox.recordings import scenarios
-from tests.unit.hostile.junk import BOMBS, JSON, TEXT, bounded, dumped, within
+from tests.unit.hostile.junk import BOMBS, CALM, JSON, TEXT, bounded, dumped, within
 from tests.unit.hostile.mutating import damaged
 
 KEY, SECRET = "our-key", "our-secret-key-that-no-error-shows"
@@ -78,6 +78,7 @@ def test_damaged_recordings_are_read_or_refused(rounds: int) -> None:
         read(body, (200, 401, 431, 530)[number % 4])
 
 
+@CALM
 @given(
     st.dictionaries(st.sampled_from(["listusersresponse", "errorresponse"]) | TEXT, JSON, max_size=2),
     st.integers(100, 999),
@@ -106,6 +107,7 @@ OBJECTS = st.dictionaries(
 )
 
 
+@CALM
 @given(st.sampled_from(Kind), OBJECTS, OBJECTS)
 def test_any_object_is_an_entity_or_garbled(kind: Kind, obj: dict[str, Any], user: dict[str, Any]) -> None:
     for one in (obj, obj | {"id": "x"}, obj | {"id": "x", "user": [user | {"id": "u"}]}):
@@ -147,6 +149,7 @@ def test_any_header_is_a_time_or_none(text: str) -> None:
     timed(text)
 
 
+@CALM
 @given(st.text(st.characters(max_codepoint=255), max_size=40))
 def test_any_text_is_a_time_or_none(text: str) -> None:
     timed(text)
@@ -202,7 +205,7 @@ def questions(client: CloudStack) -> list[Callable[[], Awaitable[object]]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(CALM, max_examples=100)
 @given(st.lists(INNER, min_size=1, max_size=3), st.booleans())
 def test_whatever_is_asked_any_answer_is_understood_or_refused(
     inners: list[dict[str, Any]], login: bool

@@ -15,7 +15,7 @@ from bridges.sieve import Dropped, Hint, judge, judge_any
 from pipeline.core.events import ENTITY_MAX, Event, Unreadable, hint, parse_event
 from tests.component.bridges.recording import messages
 from tests.unit.bridges.sinks import HeldSink
-from tests.unit.hostile.junk import BOMBS, JSON, TEXT, bounded, dumped, within
+from tests.unit.hostile.junk import BOMBS, CALM, JSON, TEXT, bounded, dumped, within
 from tests.unit.hostile.mutating import damaged
 
 RECORDED = [*messages()][::7]
@@ -62,6 +62,7 @@ def test_damaged_recordings_are_read_or_refused(rounds: int) -> None:
         read(body)
 
 
+@CALM
 @given(st.dictionaries(st.sampled_from((*GOOD, "user", "Account", "username")) | TEXT, JSON))
 def test_any_object_is_read_or_refused(changed: dict[str, Any]) -> None:
     read(dumped(GOOD | changed))
@@ -80,6 +81,7 @@ ROUTES = st.text(st.characters(codec="utf-8"), max_size=40) | st.binary(max_size
 """As pika gives them: bytes where they are not UTF-8."""
 
 
+@CALM
 @given(ROUTES | st.just(ROUTE), st.binary(max_size=200) | JSON.map(dumped))
 def test_the_relay_settles_every_message(routing_key: str | bytes, body: bytes) -> None:
     """As a hint, as nothing, or whole as a dead letter, by a record that Kafka's client can encode."""
@@ -106,6 +108,7 @@ ROWS = st.dictionaries(
 )
 
 
+@CALM
 @given(st.lists(ROWS, max_size=4))
 def test_any_row_of_an_event_log_becomes_a_message(rows: list[dict[str, Any]]) -> None:
     position = Position(0, 30_000)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import wire
@@ -23,7 +23,7 @@ from pipeline.core.soundness import TEXT_MAX, TIME_MAX, TIME_MIN, UUID_MAX, VERS
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.hub import HubStore
 from tests.component.agents.rig import Topics
-from tests.unit.hostile.junk import BOMBS, JSON, TEXT, bounded, dumped, within
+from tests.unit.hostile.junk import BOMBS, CALM, JSON, TEXT, bounded, dumped, within
 from tests.unit.hostile.mutating import damaged
 from tests.unit.outbox.builders import NOW, Clock
 
@@ -67,6 +67,7 @@ def test_damaged_messages_are_read_or_refused(rounds: int) -> None:
         read(data)
 
 
+@CALM
 @given(st.dictionaries(st.sampled_from(["v", "body", "x"]), JSON))
 def test_any_object_is_read_or_refused(value: dict[str, Any]) -> None:
     read(dumped({"v": 1} | value))
@@ -155,7 +156,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(CALM, max_examples=60)
 @given(st.lists(sound().filter(lambda one: flaw(one) is None), min_size=1, max_size=8))
 def test_whatever_is_sound_is_merged(database: str, seen: list[Observation]) -> None:
     """One that fails in a batch would stop all regions: nothing but the declared errors may come up."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.roles import Role
 from pipeline.config.source import FILE_MAX, PARTS_MAX, SECRET_MAX
 from pipeline.settings import ALL, HUB, Settings, SettingsError
-from tests.unit.hostile.junk import JSON, TEXT, bounded
+from tests.unit.hostile.junk import CALM, JSON, TEXT, bounded
 from tests.unit.hostile.mutating import damaged
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,7 @@ REGIONS = st.dictionaries(st.sampled_from(REGION) | TEXT, VALUES, max_size=5).ma
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@CALM
 @given(
     st.dictionaries(st.sampled_from(TOP) | TEXT | st.integers(), VALUES, max_size=4),
     st.lists(REGIONS, max_size=3) | JSON,

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import ServerDisconnectedError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 from yarl import URL
@@ -20,7 +20,7 @@ from pipeline.views.params import DIGITS_MAX
 from pipeline.views.routes import ACTIONS, PAGES
 from pipeline.views.server import BODY_MAX
 from pipeline.views.sources import Sources
-from tests.unit.hostile.junk import BOMBS, JSON, TEXT, dumped, within
+from tests.unit.hostile.junk import BOMBS, CALM, JSON, TEXT, dumped, within
 from tests.unit.hostile.mutating import TOKENS, damaged
 from tests.unit.outbox.builders import rows
 from tests.unit.views.conftest import TOKEN, Site, engine, opened, site, sources  # noqa: F401 - fixtures
@@ -149,7 +149,7 @@ async def test_damaged_bodies_are_answered(site: Site, engine: Engine) -> None: 
     assert acts(engine) == FURNISHED
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(CALM, max_examples=60)
 @given(said=JSON | st.fixed_dictionaries({"who": JSON | TEXT, "reason": JSON | TEXT}))
 async def test_any_json_is_answered(said: Any, site: Site) -> None:  # noqa: F811
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
