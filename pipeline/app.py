@@ -28,13 +28,14 @@ from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken, taken
 from pipeline.agents.letters import Letters
 from pipeline.agents.merge import Merger
-from pipeline.agents.pruning import prune_periodically
+from pipeline.agents.pruning import prune_periodically, purge_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
+from pipeline.config.region import DAY_MS
 from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
 from pipeline.metrics.health import Assigned, Health
@@ -44,6 +45,7 @@ from pipeline.outbox.engine import Engine
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.pulses import PulseStore
 from pipeline.outbox.region import RegionStore
+from pipeline.outbox.retention import Ages, Retention
 from pipeline.outbox.scans import ScanStore
 from pipeline.reach import client_settings
 from pipeline.reconcile.asking import Asking
@@ -101,14 +103,24 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
 
     async def work() -> None:
         try:
-            pruning = prune_periodically(DecisionStore(wiring.engine), wiring.clock)
-            async with beside(pruning, "deleting old decisions"):
+            ages = _ages(settings)
+            decisions, told = DecisionStore(wiring.engine, ages.outbox_ms), wiring.instruments
+            pruning = prune_periodically(decisions, wiring.clock, report=told)
+            purging = purge_periodically(Retention(wiring.engine, ages), wiring.clock, told)
+            async with (
+                beside(pruning, "deleting old decisions"),
+                beside(purging, "deleting what is old and over"),
+            ):
                 await hub.run(settings.hub.batch)
         finally:
             publisher.close()
 
     _run(app, work)
     return app
+
+
+def _ages(settings: Settings) -> Ages:
+    return Ages(settings.retention.outbox_days * DAY_MS, settings.retention.ledger_days * DAY_MS)
 
 
 def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:

@@ -1,7 +1,7 @@
 """Where Kafka is for a command of its own: the configured brokers, or the embedded one of the running `run`.
 
 In: settings. Out: `host:port,…`. `run` announces its embedded broker in a small file beside the database, so
-that `sync`, `replay` and `check` can reach it; it withdraws the file when it stops, and one that a crash left
+that `sync`, `reread` and `check` can reach it; it withdraws the file when it stops, and one that a crash left
 behind leads to a broker that does not answer.
 """
 

@@ -1,7 +1,7 @@
 """Asks regions to be read: puts hints on `events.<region>`, the one road there is to a region.
 
 In: what is to be read, where Kafka is. Out: nothing, after Kafka has all of them. `changed` finds what a
-region's own event log says has changed. Called by `region-sync sync` and `replay`.
+region's own event log says has changed. Called by `region-sync sync` and `reread`.
 """
 
 from __future__ import annotations

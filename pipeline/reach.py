@@ -9,20 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 from pydantic import SecretStr
 
 from pipeline.cloudstack.client import ClientSettings
 from pipeline.cloudstack.session import Credentials
+from pipeline.config.region import DAY_MS
 from pipeline.core import topics
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.settings import Region, Settings
 
 TIMEOUT_S: Final = 20.0
+KEPT: Final = "retention.ms"
+KEPT_BYTES: Final = "retention.bytes"
+UNTOLD: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 REPLICAS: Final = 3
 """Copies of each partition, as far as there are brokers."""
 
@@ -59,21 +64,33 @@ def topic_names(settings: Settings) -> list[str]:
     return names
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a topic keeps: for so many milliseconds, so many bytes a partition; negative: without end."""
+
+    ms: int
+    bytes: int
+
+
 class Kafka:
     """The administrator's side of Kafka. Raises `TemporaryError` while it can't be reached."""
 
     def __init__(self, brokers: str, options: Mapping[str, str]) -> None:
         self._admin = AdminClient({**options, "bootstrap.servers": brokers})
 
-    def ensure_topics(self, names: Sequence[str], partitions: int) -> None:
-        """Makes the topics that are missing and waits until every partition has a leader.
+    def ensure_topics(self, names: Sequence[str], partitions: int, kept_ms: int | None = None) -> None:
+        """Makes the topics that are missing and waits until every partition has a leader. `kept_ms`: for how
+        long a new one keeps its messages; None: as Kafka's own settings say. One that exists stays as it is.
 
         Raises `PermanentError` where one has another number of partitions: the same key of a region's events
         and desired states must meet in one place.
         """
         known = self._list()
         replicas = min(REPLICAS, len(known.brokers))
-        missing = [NewTopic(name, partitions, replicas) for name in names if name not in known.topics]
+        config = {} if kept_ms is None else {KEPT: str(kept_ms)}
+        missing = [
+            NewTopic(name, partitions, replicas, config=config) for name in names if name not in known.topics
+        ]
         if missing:
             for future in self._admin.create_topics(missing).values():
                 _made(future)
@@ -82,6 +99,10 @@ class Kafka:
             if time.monotonic() > deadline:
                 raise TemporaryError("Kafka's new topics have no leaders yet")
             time.sleep(0.1)
+
+    def kept(self, names: Sequence[str]) -> dict[str, Kept]:
+        """For how long these topics keep their messages, of those that Kafka tells it."""
+        return kept(self._admin, names)
 
     def identity(self, topic: str) -> str:
         """The topic's own identity: another one after it was made anew and counts from 0 again."""
@@ -104,6 +125,36 @@ class Kafka:
             return self._admin.list_topics(timeout=TIMEOUT_S)
         except KafkaException as error:
             raise TemporaryError(f"Kafka can't be reached: {error.args[0].str()}") from error
+
+
+def kept(admin: AdminClient, names: Sequence[str]) -> dict[str, Kept]:
+    """For how long topics keep their messages, of those that exist and that Kafka tells it of: it may be
+    forbidden to us. Raises `TemporaryError`."""
+    asked = admin.describe_configs(
+        [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=TIMEOUT_S
+    )
+    found: dict[str, Kept] = {}
+    for resource, future in asked.items():
+        try:
+            entries = future.result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() in UNTOLD:
+                continue
+            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+        found[resource.name] = Kept(int(entries[KEPT].value), int(entries[KEPT_BYTES].value))
+    return found
+
+
+def too_short(found: Mapping[str, Kept], days: int) -> dict[str, str]:
+    """Topic → for how long it keeps its messages, in words; only those that keep them for less than so many
+    days, or drop them by size."""
+    short: dict[str, str] = {}
+    for name, one in sorted(found.items()):
+        if 0 <= one.ms < days * DAY_MS:
+            short[name] = f"{one.ms / DAY_MS:.3g} days"
+        elif one.bytes >= 0:
+            short[name] = f"{one.bytes:,} bytes a partition"
+    return short
 
 
 def _result(future: Future[Any]) -> Any:

@@ -30,6 +30,7 @@ __all__ = [
     "HUB",
     "Environment",
     "Region",
+    "Retention",
     "Role",
     "Settings",
     "SettingsError",
@@ -74,6 +75,16 @@ class Web(Part):
         return token
 
 
+class Retention(Part):
+    """For how many days is kept what is over. `outbox_days`: desired states that were delivered or replaced,
+    their calls, decisions, plans, scans, proofs. `ledger_days`: conflicts, dead letters, the audit.
+    `outage_days`: what lies in Kafka, so for so long may any process be away."""
+
+    outbox_days: int = Field(default=30, ge=2, le=3650)
+    ledger_days: int = Field(default=365, ge=2, le=3650)
+    outage_days: int = Field(default=7, ge=1, le=3650)
+
+
 class Settings(Part):
     """All of `regions.yaml`. `regions` keeps the file's order, which breaks ties between equal times."""
 
@@ -86,6 +97,7 @@ class Settings(Part):
     dead_letters_per_minute: int = Field(default=60, ge=1, le=100_000)
     hub: Hub = Hub()
     web: Web = Web()
+    retention: Retention = Retention()
     regions: tuple[Region, ...]
     _plain_secrets: tuple[str, ...] = PrivateAttr(default=())
     _secret_sources: dict[str, str] = PrivateAttr(default={})

@@ -17,11 +17,12 @@ from typing import Any, Final
 import faust
 
 from pipeline.app import Wiring, hub_app, region_app
+from pipeline.config.region import DAY_MS
 from pipeline.core import topics
 from pipeline.core.errors import PermanentError
 from pipeline.outbox.audit import AuditStore, RegionRow
 from pipeline.outbox.engine import migrate, open_database
-from pipeline.reach import Kafka, topic_names
+from pipeline.reach import Kafka, too_short, topic_names
 from pipeline.settings import Environment, Region, Settings
 from pipeline.web import serve
 
@@ -68,7 +69,10 @@ def wire(settings: Settings) -> Wiring:
     engine = open_database(settings.database)
     AuditStore(engine).save_regions(region_rows(settings))
     kafka = Kafka(settings.kafka, settings.kafka_options)
-    kafka.ensure_topics(topic_names(settings), settings.partitions)
+    days, names = settings.retention.outage_days, topic_names(settings)
+    kafka.ensure_topics(names, settings.partitions, days * DAY_MS)
+    for name, words in too_short(kafka.kept(names), days).items():
+        log.warning("topic %s keeps only %s, and retention.outage_days is %d", name, words, days)
     epoch = kafka.identity(topics.OBSERVATIONS)
     return Wiring(settings.kafka, engine, epoch, settings.kafka_options)
 

@@ -50,6 +50,8 @@ class Report:
 
     def batch(self, name: str, rows: int, seconds: float) -> None: ...
 
+    def purged(self, table: str, rows: int) -> None: ...
+
 
 SILENT: Final = Report()
 

@@ -17,6 +17,7 @@ from pipeline.broker import brokers
 from pipeline.check.finding import CONNECT_S, Finding, Subject, blocking
 from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
+from pipeline.reach import Kafka, too_short, topic_names
 from pipeline.settings import Settings
 
 SUBJECT: Final = Subject("", "kafka")
@@ -43,7 +44,24 @@ async def examine(settings: Settings) -> list[Finding]:
     kind = "embedded" if settings.embedded else where
     reached = SUBJECT.ok(f"{kind}: reached, {count} {'broker' if count == 1 else 'brokers'}")
     found = {name: len(topic.partitions) for name, topic in listed.topics.items() if topic.error is None}
-    return [reached, *judge(settings, found)]
+    findings = [reached, *judge(settings, found)]
+    if settings.embedded:
+        return findings
+    names = [name for name in topic_names(settings) if name in found]
+    return [*findings, *await _judge_retention(settings, where, names)]
+
+
+async def _judge_retention(settings: Settings, where: str, names: list[str]) -> list[Finding]:
+    """Whether the topics that exist keep their messages for the longest outage that is promised."""
+    try:
+        kept = await blocking(lambda: Kafka(where, settings.kafka_options).kept(names))
+    except TemporaryError as error:
+        return [TOPICS.warn(f"it can't be asked how long they keep their messages: {error}")]
+    days = settings.retention.outage_days
+    short = ", ".join(f"{name}: {words}" for name, words in too_short(kept, days).items())
+    if short:
+        return [TOPICS.warn(f"they keep less than the {days} days of retention.outage_days: {short}")]
+    return []
 
 
 def judge(settings: Settings, found: Mapping[str, int]) -> list[Finding]:

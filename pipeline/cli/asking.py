@@ -30,7 +30,7 @@ _SPAN_MS: Final = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 
 def add_to(app: typer.Typer) -> None:
     """Adds these commands to the program."""
     app.command(epilog="Example: region-sync sync 5c1c3a52-7c8e-4ad6-9a2f-3b1f0c9f2a11")(sync)
-    app.command(epilog="Example: region-sync replay --region berlin --from 2h")(replay)
+    app.command(epilog="Example: region-sync reread --region berlin --from 2h")(reread)
 
 
 def sync(
@@ -54,7 +54,7 @@ def sync(
     _tell(hints, as_json, f"{len(hints)} {_regions(hints)} will be read for {uuid}.")
 
 
-def replay(
+def reread(
     region: ThisRegion,
     since: Annotated[
         str,

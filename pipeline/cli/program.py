@@ -20,6 +20,7 @@ from pipeline.cli import (
     holding,
     joining,
     planning,
+    replaying,
     running,
     scanning,
     standing,
@@ -73,6 +74,7 @@ def build() -> typer.Typer:
         asking,
         scanning,
         planning,
+        replaying,
         joining,
         verifying,
     ):

@@ -84,10 +84,7 @@ class Step:
         neither comes last."""
         if not (self.calls or self.linked):
             return _LAST
-        place = _ORDER[self.kind]
-        if self.wanted is None:
-            return (2 * len(_ORDER) - place) * _LEVELS - self.depth
-        return place * _LEVELS + self.depth
+        return place_of(self.kind, self.depth, present=self.wanted is not None)
 
     @property
     def fingerprint(self) -> str:
@@ -109,6 +106,13 @@ class Step:
 _ORDER: Final = {Kind.DOMAIN: 0, Kind.ACCOUNT: 1, Kind.USER: 2}
 _LEVELS: Final = 1_000
 _LAST: Final = 10 * _LEVELS
+
+
+def place_of(kind: Kind, depth: int, *, present: bool) -> int:
+    """Where what is to be done about an entity comes: parents before children, and removals after all that
+    stays, children before parents. `depth`: how many domains it is below."""
+    place = _ORDER[kind]
+    return place * _LEVELS + depth if present else (2 * len(_ORDER) - place) * _LEVELS - depth
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ CONTRIBUTING, "Merging"; taking any one of them away makes tests/unit/core/test_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -242,12 +242,24 @@ def send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topo
     behind = [name for name in topology.priority if record.region(name).expected != wanted]
     if not behind:
         return Merged(record, outcome, (), conflicts)
-    version = record.version + 1
+    sent, desired = _addressed(record, behind)
+    return Merged(sent, outcome, desired, conflicts)
+
+
+def send_again(record: Record, region: str) -> Merged:
+    """The record as it is, once more to a region that may hold it already, under a new version as rule 5
+    gives it: what is on its way there is replaced by it, and nothing else of the record changes."""
+    sent, desired = _addressed(record, [region])
+    return Merged(sent, Outcome.NOTHING_NEW, desired)
+
+
+def _addressed(record: Record, names: Sequence[str]) -> tuple[Record, tuple[Desired, ...]]:
+    wanted, version = record.desired(), record.version + 1
     regions = dict(record.regions)
     desired = []
-    for name in behind:
+    for name in names:
         state = record.region(name)
         sent = (*state.sent, Sent(version, wanted))[-SENT_KEPT:]
         regions[name] = replace(state, sent=sent)
         desired.append(Desired(name, record.kind, record.uuid, version, wanted, state.confirmed))
-    return Merged(replace(record, version=version, regions=regions), outcome, tuple(desired), conflicts)
+    return replace(record, version=version, regions=regions), tuple(desired)

@@ -110,6 +110,13 @@ BATCH_SECONDS: Final = Metric(
 BATCH_ROWS: Final = Metric(
     "region_sync_database_batch_rows", "histogram", ("batch",), "Size of one batch", BATCH_ROWS_BUCKETS
 )
+PURGED: Final = Metric(
+    "region_sync_purged_rows_total",
+    "counter",
+    ("table",),
+    "Rows that were old and over, and were deleted by this hub. table: outbox, attempt, plan, plan_step, "
+    "scan, proof, decision, conflict, dead_letter, audit",
+)
 
 OUTBOX_ROWS: Final = Metric(
     "region_sync_outbox_rows",
@@ -244,6 +251,7 @@ WORKERS: Final = (
     TASKS,
     BATCH_SECONDS,
     BATCH_ROWS,
+    PURGED,
 )
 """What a worker counts of its own work: the hub, or a region's."""
 SHARED: Final = (

@@ -52,6 +52,7 @@ class Instruments(Report):
         self._calls = self._histogram(catalogue.CALLS)
         self._batch_seconds = self._histogram(catalogue.BATCH_SECONDS)
         self._batch_rows = self._histogram(catalogue.BATCH_ROWS)
+        self._purged = self._counter(catalogue.PURGED)
         self._lanes = self._gauge(catalogue.LANES)
         self._busy = self._gauge(catalogue.LANES_BUSY)
         self._waiting = self._gauge(catalogue.LANES_WAITING)
@@ -93,6 +94,9 @@ class Instruments(Report):
     def batch(self, name: str, rows: int, seconds: float) -> None:
         self._batch_seconds.labels(name).observe(seconds)
         self._batch_rows.labels(name).observe(rows)
+
+    def purged(self, table: str, rows: int) -> None:
+        self._purged.labels(table).inc(rows)
 
     # --- what is looked at
 

@@ -22,7 +22,7 @@ from pipeline.outbox.journal_schema import CAUSE_MAX, decision
 from pipeline.outbox.statements import cut, insert_new
 
 KEPT_MS: Final = 30 * 24 * 3_600_000
-"""Older ones are deleted."""
+"""Older ones are deleted, unless the settings say otherwise."""
 KEPT_ROWS: Final = 5_000_000
 """Of all entities together; beyond that the oldest are deleted, however young."""
 PRUNED_ROWS: Final = 2_000
@@ -103,8 +103,9 @@ def read_decisions(connection: Connection, entity: str, limit: int) -> list[Deci
 class DecisionStore:
     """The store of the timer that deletes what is too old."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, kept_ms: int = KEPT_MS) -> None:
         self._engine = engine
+        self._kept_ms = kept_ms
 
     def prune(self, now: int, kept_rows: int = KEPT_ROWS) -> int:
         """Delete the oldest, at most `PRUNED_ROWS`; how many there were. Ids and times grow together. Raises
@@ -113,7 +114,7 @@ class DecisionStore:
             newest = connection.execute(select(func.max(decision.c.id))).scalar_one() or 0
             query = select(decision.c.id, decision.c.time).order_by(decision.c.id).limit(PRUNED_ROWS)
             oldest = connection.execute(query).all()
-        old = [id_ for id_, time in oldest if time < now - KEPT_MS or id_ <= newest - kept_rows]
+        old = [id_ for id_, time in oldest if time < now - self._kept_ms or id_ <= newest - kept_rows]
         if old:
             with writing(self._engine) as connection:
                 connection.execute(delete(decision).where(decision.c.id.between(old[0], old[-1])))

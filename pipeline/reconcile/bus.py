@@ -1,6 +1,7 @@
 """What came over a region's bus, as it lies in Kafka: the region's topic, read beside its worker.
 
-In: a broker's address and a time. Out: the topic's messages, up to where it ended. Called by the gap fill.
+In: a broker's address, and a time or offsets. Out: the topic's messages, up to where it ended. Called by the
+gap fill, and for a replay.
 Its consumer belongs to no group and commits nothing, so it takes nothing away from the worker.
 """
 
@@ -14,7 +15,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from pipeline.core.errors import TemporaryError
+from pipeline.core.errors import PermanentError, TemporaryError
 
 TIMEOUT_S: Final = 10.0
 BATCH: Final = 5_000
@@ -72,6 +73,28 @@ class TopicReader:
                 low, end = self._bounds(number)
                 self._next[number] = low if since is None else self._offset(number, since, end)
             self._consumer.assign([TopicPartition(self._topic, *place) for place in self._next.items()])
+
+    def start_at(self, offsets: Mapping[int, int]) -> None:
+        """From these places (partition → offset), and nothing of other partitions. Raises `PermanentError`
+        where Kafka does not have what was there any more."""
+        with self._call():
+            listed = self._asking.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
+            for number, offset in offsets.items():
+                if number not in listed.partitions:
+                    raise PermanentError(f"{self._topic} has no partition {number}")
+                low, _ = self._bounds(number)
+                if offset < low:
+                    where = f"partition {number} of {self._topic}"
+                    raise PermanentError(f"{where} begins at {low}: Kafka has dropped what was before")
+            self._next, self._ends = dict(offsets), {}
+            self._consumer.assign([TopicPartition(self._topic, *place) for place in self._next.items()])
+
+    def partitions(self) -> list[int]:
+        """Their numbers."""
+        with self._call():
+            return sorted(
+                self._asking.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic].partitions
+            )
 
     def mark_end(self) -> None:
         """`batch` reads up to here."""

@@ -212,4 +212,5 @@ def test_names_follow_the_conventions(metric: Metric) -> None:
         "state",
         "result",
         "topic",
+        "table",
     }, "labels with few values: never an entity"

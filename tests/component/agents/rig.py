@@ -205,8 +205,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path, report: Report = SILENT) -> AsyncIterator[Rig]:
-    url = f"sqlite:///{folder / 'rig.db'}"
+async def rigged(folder: Path, report: Report = SILENT, url: str = "") -> AsyncIterator[Rig]:
+    """Over SQLite, or the empty database at `url`."""
+    url = url or f"sqlite:///{folder / 'rig.db'}"
     migrate(url)
     engine = open_database(url)
     clock = Clock(now_ms())

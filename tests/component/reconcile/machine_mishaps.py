@@ -15,6 +15,9 @@ from typing import Any, Final, TypeVar
 
 from pipeline.agents.apply import Rules
 from pipeline.core.removal import HOUR_MS, Limits, Policy
+from pipeline.outbox.acting import By
+from pipeline.outbox.replays import ReplayStore
+from pipeline.reconcile.replaying import Replayer
 from pipeline.sandbox.chooser import Chooser
 from pipeline.sandbox.dump import protected
 from pipeline.sandbox.state import Account, Domain, NewUser, User
@@ -53,6 +56,13 @@ class Mishaps:
 
     async def retry(self, rng: random.Random) -> None:
         self.world.retry()
+
+    async def replay(self, rng: random.Random) -> None:
+        """A region is replayed: what is under way by then, or whatever of it is left, goes on by itself."""
+        name = rng.choice(self.world.active).region.name
+        store = ReplayStore(self.world.engine, name, self.world.clock)
+        begun = store.begin("beginning", 0, By("ann", "beginning", self.world.clock()))
+        await Replayer(store, stalled_s=0.0).run(begun, *store.touched(0))
 
     async def machines(self, rng: random.Random) -> None:
         """An account gets machines, or loses them."""
@@ -96,7 +106,7 @@ class Mishaps:
 
     async def snapshot(self, rng: random.Random) -> None:
         site = rng.choice(self.world.sites)
-        self._backups[site.region.name] = _copied(site, _state(site))
+        self._backups[site.region.name] = copied(site, state(site))
 
     async def restore(self, rng: random.Random) -> None:
         """The database of a backup, its event log and its used UUIDs included; nothing is told of it."""
@@ -105,7 +115,7 @@ class Mishaps:
         if kept is None:
             return
         region = site.region
-        region.world, region.log, region.archived, region.system_user = _copied(site, kept)
+        region.world, region.log, region.archived, region.system_user = copied(site, kept)
         region.sessions.clear()
 
     async def edit(self, rng: random.Random) -> None:
@@ -218,7 +228,7 @@ STEPS: Final[tuple[tuple[str, float], ...]] = (
     ("traffic", 10), ("deliver", 6), ("work", 5), ("merge", 4), ("due", 1), ("settle", 2),
     ("silence", 1), ("snapshot", 1), ("restore", 1), ("edit", 2), ("vanish", 1), ("stranger", 1),
     ("overlap", 2), ("join", 0.7), ("kill", 1), ("restart", 0.5), ("reform", 0.5), ("wait", 0.5),
-    ("decide", 1), ("retry", 0.5), ("machines", 0.7),
+    ("decide", 1), ("retry", 0.5), ("machines", 0.7), ("replay", 1),
 )  # fmt: skip
 """Each with its weight in a seeded schedule."""
 
@@ -257,12 +267,12 @@ def _at(site: Site, other: Domain) -> Domain | None:
     return None if parent is None else parent.children.get(other.name.casefold())
 
 
-def _state(site: Site) -> Any:
+def state(site: Site) -> Any:
     region = site.region
     return region.world, region.log, region.archived, region.system_user
 
 
-def _copied(site: Site, state: Any) -> Any:
+def copied(site: Site, state: Any) -> Any:
     """What is no part of a database is left out of it: chance, clock, listeners."""
     outside = (site.region.rng, site.region.clock, site.region.log.listeners)
     return copy.deepcopy(state, {id(one): one for one in outside})

@@ -81,6 +81,10 @@ class Machine(RuleBasedStateMachine):
     def back_up(self, chance: random.Random, name: str) -> None:
         self.do(name, chance)
 
+    @rule(chance=CHANCE)
+    def replay(self, chance: random.Random) -> None:
+        self.do("replay", chance)
+
     @rule(chance=CHANCE, name=st.sampled_from(("edit", "edit", "vanish", "stranger")))
     def behind_the_back(self, chance: random.Random, name: str) -> None:
         self.do(name, chance)

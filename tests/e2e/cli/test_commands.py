@@ -118,12 +118,12 @@ async def test_commands_without_a_running_pipeline_say_so(desk: Desk, regions: l
     async with desk.running():
         user = await make_account(regions[0])
         await until(lambda: equal(regions) and bool(users(regions[1])), "the account did not arrive")
-    for command in (("sync", user), ("replay", "--region", regions[0].name, "--from", "beginning")):
+    for command in (("sync", user), ("reread", "--region", regions[0].name, "--from", "beginning")):
         ended = await desk.region_sync(*command)
         assert (ended.code, len(ended.err.splitlines())) == (1, 1), ended.err
         assert "the embedded broker is not running" in ended.err
     told = await desk.region_sync(
-        "replay", "--region", regions[0].name, "--from", "1h", "--dry-run", "--json"
+        "reread", "--region", regions[0].name, "--from", "1h", "--dry-run", "--json"
     )
     assert {(one["kind"], one["uuid"]) for one in told.json()["entities"]} >= {("User", user)}
 
@@ -145,7 +145,7 @@ async def test_a_crash_of_run_is_made_good_by_the_next(desk: Desk, regions: list
 
 async def test_a_region_that_is_down_is_one_sentence(desk: Desk, regions: list[SimulatedRegion]) -> None:
     await regions[0].stop()
-    ended = await desk.region_sync("replay", "--region", regions[0].name, "--from", "1h", "--dry-run")
+    ended = await desk.region_sync("reread", "--region", regions[0].name, "--from", "1h", "--dry-run")
     assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1), ended.err
     assert "did not reach the region" in ended.err
     checked = await desk.region_sync("check")
@@ -181,7 +181,7 @@ async def test_the_sandbox_says_where_its_regions_are(desk: Desk, ending: signal
 
 
 @pytest.mark.services
-async def test_replay_makes_good_what_a_bus_lost(amqp_url: str, tmp_path: Path) -> None:
+async def test_reread_makes_good_what_a_bus_lost(amqp_url: str, tmp_path: Path) -> None:
     tag = uuid.uuid4().hex[:6]
     async with simulated_regions(2, amqp_url, names=(f"{tag}a", f"{tag}b")) as regions:
         (tmp_path / "regions.yaml").write_text(settings(regions, amqp_url))
@@ -190,7 +190,7 @@ async def test_replay_makes_good_what_a_bus_lost(amqp_url: str, tmp_path: Path) 
             regions[0].faults.lost_ratio = 1.0
             await make_account(regions[0])
             assert not users(regions[1])
-            said = await desk.region_sync("replay", "--region", regions[0].name, "--from", "1h", "--json")
+            said = await desk.region_sync("reread", "--region", regions[0].name, "--from", "1h", "--json")
             assert said.code == 0, said.err
             assert said.json()["hints"] >= 2
             await until(

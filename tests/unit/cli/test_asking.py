@@ -1,4 +1,4 @@
-"""What `sync` and `replay` ask for: times as people write them, and one hint an entity."""
+"""What `sync` and `reread` ask for: times as people write them, and one hint an entity."""
 
 from __future__ import annotations
 

@@ -55,6 +55,7 @@ def test_all_commands_are_there() -> None:
         "holds approve",
         "holds refuse",
         "sync",
+        "reread",
         "replay",
         "sandbox",
     }
@@ -91,6 +92,8 @@ def test_version(region_sync: Call) -> None:
         ["run", "--nonsense"],
         ["bridge"],
         ["worker"],
+        ["reread", "--region", "berlin"],
+        ["reread", "--region", "berlin", "--from", "yesterday"],
         ["replay", "--region", "berlin"],
         ["replay", "--region", "berlin", "--from", "yesterday"],
         ["outbox", "show", "abc"],
@@ -127,6 +130,7 @@ def test_wrong_use_is_2(region_sync: Call, arguments: list[str]) -> None:
         ["outbox", "show", "1"],
         ["outbox", "retry", "1"],
         ["sync", "u"],
+        ["reread", "--region", "berlin", "--from", "1h"],
         ["replay", "--region", "berlin", "--from", "1h"],
     ],
 )
@@ -152,6 +156,7 @@ def test_wrong_settings_are_2_and_one_sentence(
         ["outbox", "retry", "--all", "--region", "paris"],
         ["sync", "u", "--region", "paris"],
         ["join", "paris"],
+        ["reread", "--region", "paris", "--from", "1h"],
         ["replay", "--region", "paris", "--from", "1h"],
     ],
 )

@@ -155,6 +155,16 @@ class Model:
         if self.outbox:
             self.unpublished.append(self.rng.choice(self.outbox))
 
+    def replay(self) -> None:
+        """The record as it is goes to a region once more."""
+        if self.records:
+            uuid, region = self.rng.choice(sorted(self.records)), self.rng.choice(NAMES)
+            again = merging.send_again(self.records[uuid], region)
+            assert again.record is not None
+            self.records[uuid] = again.record
+            self.unpublished += again.desired
+            self.outbox += again.desired
+
     def _apply(self, worker: Worker, message: Desired) -> None:
         uuid, region = message.uuid, worker.region
         version, applied = worker.applied.get(uuid, (0, None))

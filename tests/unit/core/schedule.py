@@ -50,6 +50,7 @@ def storm(model: Model, steps: int) -> None:
             rng.choice(
                 (
                     model.publish_again,
+                    model.replay,
                     model.restart_hub,
                     lambda worker=worker: model.restart(worker),
                     _seldom(model),

@@ -14,6 +14,8 @@ from tests.unit.outbox.plan_contract import PlanContract
 from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.pulses_contract import PulsesContract
 from tests.unit.outbox.region_contract import RegionContract
+from tests.unit.outbox.replays_contract import ReplaysContract
+from tests.unit.outbox.retention_contract import RetentionContract
 from tests.unit.outbox.roles_contract import RolesContract
 from tests.unit.outbox.scan_contract import ScanContract
 from tests.unit.outbox.untold_contract import UntoldContract
@@ -80,4 +82,12 @@ class TestDecisions(DecisionsContract):
 
 
 class TestPulses(PulsesContract):
+    pass
+
+
+class TestReplays(ReplaysContract):
+    pass
+
+
+class TestRetention(RetentionContract):
     pass

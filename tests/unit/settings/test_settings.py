@@ -56,6 +56,8 @@ def test_the_least_that_works_and_its_defaults() -> None:
     assert (settings.topology, settings.partitions) == ("multi-master", 4)
     assert settings.database == "sqlite:///region-sync.db"
     assert settings.hub.batch == 500
+    kept = settings.retention
+    assert (kept.outbox_days, kept.ledger_days, kept.outage_days) == (30, 365, 7)
     region = settings.region("tokyo")
     assert region.endpoint == "http://t.example.org:8080/client/api"
     assert region.queue == "region-sync.tokyo"
