@@ -131,7 +131,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     client = CloudStack(client_settings(region), clock=wiring.clock, on_call=_calls(region, wiring, answers))
     resources = Resources(client)
     worker = _worker(settings, region, _desk(region, resources, publisher, wiring), wiring)
-    _watch_letters(wiring, worker.events, worker.desired)
+    _watch_letters(wiring, *worker.letters)
     _watch_partitions(app, region.name, wiring)
     reached, began = asyncio.Event(), wiring.clock()
 
@@ -148,7 +148,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
 
     async def work() -> None:
         try:
-            beating = _heart(region, answers, worker)
+            beating = Heart(region.name, answers, worker.lanes, worker.guard, worker.letters)
             async with (
                 beside(beating.beat(PulseStore(wiring.engine), wiring.clock), "heartbeat"),
                 beside(answers.listen(partial(client.call, SIGN_OF_LIFE, {})), "signs of life"),
@@ -175,10 +175,6 @@ async def _work(
             group.create_task(fill_gaps(settings, region, filling))
         if region.full_scan_interval:
             group.create_task(_scan(filling.resources, filling.publisher, region, wiring))
-
-
-def _heart(region: Region, answers: Reached, worker: RegionWorker) -> Heart:
-    return Heart(region.name, answers, worker.lanes, worker.guard, (worker.events, worker.desired))
 
 
 def _desk(region: Region, resources: Resources, publisher: Publisher, wiring: Wiring) -> Desk:

@@ -69,6 +69,11 @@ class RegionWorker:
         self._observer = Observer(desk)
         self._applier = Applier(desk, Caller(desk, self.lanes.exclusive), rules)
 
+    @property
+    def letters(self) -> tuple[Letters, Letters]:
+        """Of both topics."""
+        return self.events, self.desired
+
     async def run(self) -> None:
         """Until cancelled, or until something unknown goes wrong, which it raises."""
         await self.guard.patiently("rows of mode plan", self.take_up)
