@@ -13,11 +13,11 @@ LOCK   := echo 'setuptools>=77' | $(VENV)/bin/uv pip compile --quiet --universal
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long faults test-unit check format services services-stop bench lock audit sbom clean
+.PHONY: help venv demo test test-long faults fuzz soak test-unit check format services services-stop bench lock audit sbom clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
-	@echo '  ARGS="..." is handed to demo, the tests, faults and bench.'
+	@echo '  ARGS="..." is handed to demo, the tests, faults, fuzz, soak and bench.'
 
 demo: $(VENV)/.runtime  ## install, then the main job over three simulated regions, with no service needed
 	@$(VENV)/bin/region-sync demo $(ARGS)
@@ -54,6 +54,12 @@ services-stop:  ## end them, and remove their data
 
 bench: venv  ## the benchmarks, printed as ratios
 	@$(PY) -m tests.services run $(PY) -m tests.benchmarks $(ARGS)
+
+soak: venv  ## 30 minutes of load (ARGS="--minutes 5"): latencies, and whether memory, files, tasks, connections grow
+	@$(PY) -m tests.services run $(PY) -m tests.soak $(ARGS)
+
+fuzz: venv  ## the long form of bad input: hundreds of thousands of damaged messages, answers, settings
+	@$(PY) -m pytest tests/unit/hostile -m slow $(ARGS)
 
 venv: $(VENV)/.dev  ## .venv with everything for development; again only after a change of pyproject.toml or the lock
 

@@ -17,6 +17,8 @@ Row = Mapping[str, object]
 """One event as listEvents tells it: id, type, state, resourcetype, resourceid, created, username, ..."""
 
 _KINDS: Final[Collection[object]] = [str(kind) for kind in Kind]
+ROUTE_MAX: Final = 255
+"""AMQP's own limit of a routing key: it goes into a header."""
 _REMEMBERED_MAX: Final = 100_000
 
 
@@ -86,12 +88,13 @@ def message(row: Row) -> tuple[str, bytes]:
     body = json.dumps({key: value for key, value in fields.items() if value is not None})
     words = (row.get("type"), row.get("resourcetype"), row.get("resourceid") or "*")
     kind, entity, uuid = (str(word).replace(".", "-") for word in words)
-    return f"management-server.ActionEvent.{kind}.{entity}.{uuid}", body.encode()
+    routing_key = f"management-server.ActionEvent.{kind}.{entity}.{uuid}"[:ROUTE_MAX]
+    return routing_key.encode("utf-8", "replace").decode(), body.encode()
 
 
 def concerns_us(row: Row) -> bool:
     """The log holds events of everything; the bus's bindings would have left the others out."""
-    return row.get("resourcetype") in _KINDS or row.get("type") in KNOWN
+    return row.get("resourcetype") in _KINDS or str(row.get("type")) in KNOWN
 
 
 def _bus_time(created: object) -> object:

@@ -89,7 +89,7 @@ def _judge_plain(routing_key: str | bytes, body: bytes) -> Hint | Dropped | None
     try:
         flat = _FLAT.decode(body)
         time = parse_time(flat.eventDateTime)
-    except (msgspec.DecodeError, Unreadable):
+    except (msgspec.DecodeError, Unreadable, RecursionError):
         return None
     changes = KNOWN.get(flat.event)
     words = routing_key.split(".")
@@ -98,6 +98,7 @@ def _judge_plain(routing_key: str | bytes, body: bytes) -> Hint | Dropped | None
         and flat.entity in _ENTITIES
         and flat.status
         and len(flat.entityuuid) <= ENTITY_MAX
+        and "\0" not in flat.entityuuid
         and len(words) == 5
         and words[1] == _CATEGORY
         and words[2] == flat.event.replace(".", "-")

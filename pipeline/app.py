@@ -10,35 +10,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NoReturn, cast
 
 import faust
-from faust.streams import Stream
-from faust.types import StreamT
 
-from pipeline.agents.acknowledge import Partition
 from pipeline.agents.apply import Rules
 from pipeline.agents.beside import beside
-from pipeline.agents.credentials import credentials
 from pipeline.agents.desk import Desk, Watch
-from pipeline.agents.fetch import ask_soon
 from pipeline.agents.hub import Hub, Place
-from pipeline.agents.intake import Taken, taken
+from pipeline.agents.intake import Taken
+from pipeline.agents.letters import Letters
 from pipeline.agents.merge import Merger
 from pipeline.agents.pruning import prune_periodically, purge_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
 from pipeline.agents.region import RegionWorker
-from pipeline.agents.rewind import rewind
 from pipeline.agents.signs import Signs
-from pipeline.agents.tenure import SESSION_S, Tenure
+from pipeline.agents.tenure import Tenure
 from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.config.region import DAY_MS
+from pipeline.consuming import Take, consume, let_go, new_app, run
 from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
 from pipeline.metrics.health import Health
@@ -56,13 +51,7 @@ from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner
 from pipeline.settings import Region, Settings
-from pipeline.watching import Dog, lag_watchdog, lane_watchdog, watch_partitions
-
-COMMIT_EVERY_S: Final = 0.5
-"""What a worker that ends without a word leaves to be done twice: at most this much."""
-HEARTBEAT_S: Final = 2.0
-
-Take = Callable[[Taken], Awaitable[None]]
+from pipeline.watching import Dog, lag_watchdog, lane_watchdog, watch_letters, watch_partitions
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +63,8 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What the apps share with the outside. `epoch` names this log of observations (see `Position`)."""
+    """What the apps share with the outside. `epoch` names this log of observations (see `Position`);
+    `letters`: of all consumers in this process, for whoever wants to know what is stopped."""
 
     brokers: str
     engine: Engine
@@ -85,22 +75,25 @@ class Wiring:
     embedded: bool = False
     instruments: Instruments = field(default_factory=Instruments)
     health: Health = field(default_factory=Health)
+    letters: list[Letters] = field(default_factory=list)
 
 
 def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
     """Consumes observations and dead letters; holds no region's key."""
-    app = _app(topics.HUB_GROUP, settings, wiring)
+    app = new_app(topics.HUB_GROUP, settings.partitions, wiring)
     store = HubStore(wiring.engine, wiring.clock)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     rules = settings.rules()
-    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments)
+    limit = settings.dead_letters_per_minute
+    place = Place(wiring.epoch, wiring.clock, frozenset(rules.priority), wiring.instruments, limit)
     hub = Hub(store, Merger(store, rules), publisher, place)
+    watch_letters(wiring, hub.letters)
     wiring.instruments.watch_guard("hub", hub.guard)
     known = watch_partitions(app, "hub", wiring)
     _guard(app, lag_watchdog(settings, wiring, ("hub", topics.HUB_GROUP), hub, known))
-    _consume(app, topics.OBSERVATIONS, hub.take)
-    _consume(app, topics.DEAD_LETTERS, hub.take_dead_letter)
-    _let_go(app, hub.give_up)
+    consume(app, topics.OBSERVATIONS, hub.take)
+    consume(app, topics.DEAD_LETTERS, hub.take_dead_letter)
+    let_go(app, hub.give_up)
 
     async def work() -> None:
         try:
@@ -116,7 +109,7 @@ def hub_app(settings: Settings, wiring: Wiring) -> faust.App:
         finally:
             publisher.close()
 
-    _run(app, work)
+    run(app, work)
     return app
 
 
@@ -126,24 +119,25 @@ def _ages(settings: Settings) -> Ages:
 
 def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     """Consumes one region's events and desired states; holds that region's key and no other's."""
-    app = _app(topics.region_group(region.name), settings, wiring)
+    app = new_app(topics.region_group(region.name), settings.partitions, wiring)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     answers = Reached(wiring.clock)
     desk = _desk(region, publisher, wiring, _calls(region, wiring, answers))
-    worker = _worker(region, desk, wiring)
+    worker = _worker(settings, region, desk, wiring)
+    watch_letters(wiring, *worker.letters)
     known = watch_partitions(app, region.name, wiring)
     group = region.name, topics.region_group(region.name)
     _guard(app, lag_watchdog(settings, wiring, group, worker, known))
     _guard(app, lane_watchdog(settings, wiring, region, desk.signs))
     reached, began = asyncio.Event(), wiring.clock()
 
-    _consume(app, topics.events(region.name), _once(reached, worker.take_event))
-    _consume(app, topics.desired(region.name), _once(reached, worker.take_desired))
-    _let_go(app, worker.give_up)
+    consume(app, topics.events(region.name), _once(reached, worker.take_event))
+    consume(app, topics.desired(region.name), _once(reached, worker.take_desired))
+    let_go(app, worker.give_up)
 
     async def work() -> None:
         try:
-            beating = Heart(region.name, answers, worker.lanes, worker.guard)
+            beating = Heart(region.name, answers, worker.lanes, worker.guard, worker.letters)
             async with (
                 beside(beating.beat(PulseStore(wiring.engine), wiring.clock), "heartbeat"),
                 beside(answers.listen(partial(desk.client.call, SIGN_OF_LIFE, {})), "signs of life"),
@@ -156,7 +150,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
             await desk.client.aclose()
             publisher.close()
 
-    _run(app, work)
+    run(app, work)
     return app
 
 
@@ -188,8 +182,9 @@ def _desk(region: Region, publisher: Publisher, wiring: Wiring, told: Callable[[
     return Desk(Resources(client), store, publisher, wiring.clock, watch)
 
 
-def _worker(region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
-    worker = RegionWorker(desk, region.lanes, Rules(region.mode, region.removals.limits()))
+def _worker(settings: Settings, region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
+    rules = Rules(region.mode, region.removals.limits())
+    worker = RegionWorker(desk, region.lanes, rules, settings.dead_letters_per_minute)
     wiring.instruments.watch_lanes(region.name, worker.lanes)
     wiring.instruments.watch_guard(region.name, worker.guard)
     return worker
@@ -228,73 +223,4 @@ def _once(reached: asyncio.Event, take: Take) -> Take:
 
 def _guard(app: faust.App, dog: Dog | None) -> None:
     if dog is not None:
-        _run(app, dog)
-
-
-def _app(group: str, settings: Settings, wiring: Wiring) -> faust.App:
-    """`table_standby_replicas` stays at its default of 1, though there are no tables: at 0 Faust falls back
-    to an assignor that puts equal partitions of two topics on different workers (engine.md)."""
-    app = faust.App(
-        group,
-        broker=[f"kafka://{broker}" for broker in wiring.brokers.split(",")],
-        broker_credentials=credentials(wiring.kafka_options),
-        store="memory://",
-        autodiscover=False,
-        web_enabled=False,  # `pipeline.web` gives it a server
-        key_serializer="raw",
-        value_serializer="raw",
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_partitions=settings.partitions,
-        stream_wait_empty=False,
-        broker_commit_interval=COMMIT_EVERY_S,
-        broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=HEARTBEAT_S,
-        consumer_auto_offset_reset="earliest",
-    )
-    if wiring.embedded:
-        ask_soon(app)
-    else:
-        rewind(app)
-    return app
-
-
-def _consume(app: faust.App, topic: str, take: Take) -> None:
-    """Every message of the topic to `take`, which acknowledges it when it is done with."""
-    source = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-
-    async def agent(stream: StreamT[bytes]) -> None:
-        try:
-            async for event in cast(Stream[bytes], stream).noack().events():
-                await take(taken(event))
-        except Exception as error:  # noqa: BLE001 - unknown: end before anything is acknowledged
-            await _end(app, error)
-
-    app.agent(source, name=f"{app.conf.id}:{topic}")(agent)
-
-
-def _run(app: faust.App, work: Callable[[], Awaitable[None]]) -> None:
-    """Runs `work` from the app's start to its stop; whatever it raises ends the worker."""
-
-    async def task() -> None:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - as above
-            await _end(app, error)
-
-    app.task(task)
-
-
-async def _end(app: faust.App, error: Exception) -> NoReturn:
-    """Crashes the app and never returns: what is not acknowledged goes to the next worker."""
-    log.error("%s ends: %s: %s", app.conf.id, type(error).__name__, error, exc_info=error)
-    await app.crash(error)
-    await asyncio.Event().wait()
-    raise AssertionError
-
-
-def _let_go(app: faust.App, give_up: Callable[[set[Partition]], None]) -> None:
-    async def revoked(_app: Any, /, *args: Any, **_signal: Any) -> None:
-        give_up({(tp.topic, tp.partition) for tp in args[0]})
-
-    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+        run(app, dog)

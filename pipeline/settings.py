@@ -99,6 +99,7 @@ class Settings(Part):
     database: SecretStr = SecretStr("sqlite:///region-sync.db")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     stall_limit_s: Seconds | None = STALL_LIMIT_S
+    dead_letters_per_minute: int = Field(default=60, ge=1, le=100_000)
     hub: Hub = Hub()
     web: Web = Web()
     retention: Retention = Retention()
@@ -127,7 +128,7 @@ class Settings(Part):
         try:
             settings = cls.model_validate(filled)
         except ValidationError as error:
-            raise _complaint(file, sentences(cls, filled, error)) from None
+            raise _complaint(file, sentences(cls, own, error)) from None
         lacking = [words for region in settings.regions if (words := roles.lacks(region, role))]
         if lacking:
             raise _complaint(file, lacking)
@@ -187,7 +188,8 @@ class Settings(Part):
     def _check_kafka(cls, kafka: str) -> str:
         brokers = [broker.strip() for broker in kafka.split(",")]
         if kafka != EMBEDDED and not all(_BROKER.fullmatch(broker) for broker in brokers):
-            raise ValueError(f"{kafka!r} is no broker: write 'embedded', or 'host:port,host:port'")
+            shown = "what holds a '@'" if "@" in kafka else repr(kafka[:80])  # it may be a password's end
+            raise ValueError(f"{shown} is no broker: write 'embedded', or 'host:port,host:port'")
         return ",".join(brokers)
 
     @field_validator("database")

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from pipeline.agents.acknowledge import Partition
+from pipeline.agents.letters import Letters
 from pipeline.agents.publish import PRODUCER
 from pipeline.agents.region import KEYS_PER_LANE
 from pipeline.agents.signs import Signs
@@ -39,6 +40,8 @@ class Wires(Protocol):
     def instruments(self) -> Instruments: ...
     @property
     def health(self) -> Health: ...
+    @property
+    def letters(self) -> list[Letters]: ...
 
 
 def watch_partitions(app: Any, part: str, wires: Wires) -> Assigned:
@@ -55,6 +58,13 @@ def watch_partitions(app: Any, part: str, wires: Wires) -> Assigned:
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     return known
+
+
+def watch_letters(wires: Wires, *letters: Letters) -> None:
+    """Of one app's consumers."""
+    for one in letters:
+        wires.letters.append(one)
+        wires.instruments.watch_letters(one)
 
 
 def lag_watchdog(

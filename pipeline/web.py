@@ -142,6 +142,7 @@ def serve(app: faust.App, settings: Settings, wiring: Wiring, region: str | None
         settings.rules(),
         {one.name: one.mode.value for one in settings.active},
         lag,
+        lambda: [words for one in wiring.letters if (words := one.stopped) is not None],
     )
     token = web.token.get_secret_value() if web.token is not None else None
 

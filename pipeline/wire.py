@@ -16,6 +16,9 @@ FORM: Final = 1
 
 T = TypeVar("T")
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What a decoder raises; the last for what is nested deeper than anything real, also where it is skipped."""
+
 
 class Unreadable(ValueError):
     """The bytes are no message of this form; the text is the reason."""
@@ -80,7 +83,7 @@ def region_state(data: bytes, region: str) -> RegionState:
             raise Unreadable(f"message form {message.v} is not {FORM}")
         held = message.body.regions.get(region)
         return RegionState() if held is None else _STATE.decode(held)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise Unreadable(str(error)) from error
 
 
@@ -93,7 +96,7 @@ def fields(data: str) -> dict[str, str] | None:
     """Raises `Unreadable`."""
     try:
         found: dict[str, str] | None = _FIELDS.decode(data)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise Unreadable(str(error)) from error
     return found
 
@@ -107,7 +110,7 @@ def told(data: bytes) -> dict[str, Any]:
     """Raises `Unreadable`."""
     try:
         return _TOLD.decode(data)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise Unreadable(str(error)) from error
 
 
@@ -117,5 +120,5 @@ def _decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         if message.v != FORM:
             raise Unreadable(f"message form {message.v} is not {FORM}")
         return decoder.decode(message.body)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise Unreadable(str(error)) from error

@@ -14,6 +14,7 @@ from typing import Final
 
 from pipeline import wire
 from pipeline.agents.batch import Batcher
+from pipeline.agents.letters import Letters
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.report import SILENT, Report, timed
 from pipeline.agents.signs import Signs
@@ -135,10 +136,9 @@ class Desk:
         topic = topics.events(self.region)
         await self._publisher.publish([Message(topic, u.encode(), hint(kind, u, time, event)) for u in uuids])
 
-    async def dead_letter(self, key: bytes | None, value: bytes, reason: str) -> None:
-        """What could not be read, whole, with the reason."""
-        headers = {topics.HEADER_REASON: reason[:500], topics.HEADER_REGION: self.region}
-        await self._publisher.publish([Message(topics.DEAD_LETTERS, key, value, headers)])
+    def letters(self, topic: str, per_minute: int) -> Letters:
+        """Where what can't be read of that topic goes."""
+        return Letters(topic, self._publisher, per_minute)
 
     async def send_due(self, limit: int) -> None:
         """Rows that were parked, or whose publishing crashed, once more to this region's own topic."""

@@ -21,11 +21,13 @@ from pipeline.agents.acknowledge import Partition
 from pipeline.agents.early import Early, may_be_early
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
+from pipeline.agents.letters import PER_MINUTE, Letters
 from pipeline.agents.merge import Batch, Merger, Seen
 from pipeline.agents.publish import Message, Publisher
 from pipeline.agents.report import SILENT, Report, tell_merged, tell_sent, timed
 from pipeline.core import topics
 from pipeline.core.records import Desired, Position
+from pipeline.core.soundness import flaw
 from pipeline.outbox.hub import DeadLetter, HubStore
 
 QUEUED: Final = 4_000
@@ -38,12 +40,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Place:
     """When, where and for whom: `epoch` tells this log of observations from an earlier one, `regions` are
-    those that take part; `report` is told what is decided."""
+    those that take part; `report` is told what is decided; `letters_per_minute`: so many dead letters at
+    most."""
 
     epoch: str
     clock: Callable[[], int]
     regions: frozenset[str]
     report: Report = SILENT
+    letters_per_minute: int = PER_MINUTE
 
 
 class Hub:
@@ -63,6 +67,7 @@ class Hub:
         self._given_up: set[Partition] = set()
         self._under_way: Counter[Partition] = Counter()
         self.done = 0
+        self.letters = Letters(topics.OBSERVATIONS, publisher, place.letters_per_minute)
         self.guard = Guard()
         self.outcomes: Counter[str] = Counter()
 
@@ -101,6 +106,11 @@ class Hub:
         return {partition for partition, count in self._under_way.items() if count > 0}
 
     @property
+    def stopped(self) -> str | None:
+        """Why nothing is taken now."""
+        return self.letters.stopped
+
+    @property
     def full(self) -> bool:
         return self._queue.full()
 
@@ -118,7 +128,8 @@ class Hub:
             self.done += len(batch)
 
     async def _merge(self, batch: Sequence[Taken]) -> None:
-        seen = [one for taken in batch for one in [await self._read(taken)] if one is not None]
+        read = [self._read(taken) for taken in batch]
+        seen = [one for one in read if isinstance(one, Seen)]
         if may_be_early(seen):
             put_off = partial(asyncio.to_thread, self._early.put_off, seen)
             seen, hints = await self.guard.patiently("hub", put_off)
@@ -127,6 +138,10 @@ class Hub:
         while seen:
             count = await self.guard.patiently("merge", partial(self._once, seen))
             seen = seen[count:]
+        for taken, reason in zip(batch, read, strict=True):
+            if isinstance(reason, str):  # after all that is good: there may be no room for long
+                await self.letters.room()
+                await self._bury(taken, reason)
 
     async def _once(self, seen: Sequence[Seen]) -> int:
         """One transaction and what follows from it; how many observations it took."""
@@ -156,17 +171,22 @@ class Hub:
         for row, desired, _ in rows:
             tell_sent(desired, row)
 
-    async def _read(self, taken: Taken) -> Seen | None:
+    async def _bury(self, taken: Taken, reason: str) -> None:
+        if taken.partition not in self._given_up:
+            letter = partial(self.letters.bury, taken.key, taken.value, reason)
+            await self.guard.patiently("dead letter", letter)
+
+    def _read(self, taken: Taken) -> Seen | str:
+        """What it says, or why it is a dead letter."""
         try:
             observation = wire.observation(taken.value)
-            if observation.region not in self._regions:
-                raise wire.Unreadable(f"region {observation.region!r} takes no part")
         except wire.Unreadable as error:
-            log.warning("dead letter: %s", error)
-            headers = {topics.HEADER_REASON: str(error)[:500]}
-            letter = Message(topics.DEAD_LETTERS, taken.key, taken.value, headers)
-            await self.guard.patiently("dead letter", partial(self._publisher.publish, [letter]))
-            return None
+            return str(error)
+        wrong = flaw(observation)
+        if wrong is None and observation.region not in self._regions:
+            wrong = f"region {observation.region!r} takes no part"
+        if wrong is not None:
+            return wrong
         return Seen(observation, Position(f"{self._epoch}/{taken.partition[1]}", taken.offset))
 
 

@@ -6,6 +6,7 @@ follow. Called by the hub's loop, in a thread; the caller commits, publishes, an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -27,6 +28,8 @@ from pipeline.core.records import (
 from pipeline.outbox.decisions import Decision, decided
 from pipeline.outbox.hub import Change, HubStore, Mapping, NaturalKey
 from pipeline.outbox.statements import name_key
+
+log = logging.getLogger(__name__)
 
 DEEPEST: Final = 256
 """Levels of domains; beyond that something is wrong, and looking further helps nobody."""
@@ -142,6 +145,13 @@ class _Work:
         replaced = self._replaced.get((seen.uuid, seen.region), local)
         if seen.fields is None and (linked.uuid if linked and linked.present else replaced) != local:
             # Word of a UUID that the entity had here before it got another one.
+            self.decisions.append(decided(seen, position, Merged(entry.record, Outcome.NOTHING_NEW)))
+            return Outcome.NOTHING_NEW
+        if entry.record is not None and entry.record.kind is not seen.kind:
+            # The same UUID can't be two things in earnest: nothing follows from it.
+            log.warning(
+                "%s is a %s, and %s tells of a %s", seen.uuid, entry.record.kind, seen.region, seen.kind
+            )
             self.decisions.append(decided(seen, position, Merged(entry.record, Outcome.NOTHING_NEW)))
             return Outcome.NOTHING_NEW
         was_there = entry.record is not None and entry.record.region(seen.region).confirmed is not None

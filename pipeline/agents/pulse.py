@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from pipeline.agents.guard import Guard
 from pipeline.agents.lanes import AnyLanes
+from pipeline.agents.letters import Letters
 from pipeline.cloudstack.client import CallRecord
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.outbox.pulses import Pulse, PulseStore
@@ -67,12 +68,15 @@ class Reached:
 class Heart:
     """Beats for one worker of one region."""
 
-    def __init__(self, region: str, reached: Reached, lanes: AnyLanes, guard: Guard) -> None:
+    def __init__(
+        self, region: str, reached: Reached, lanes: AnyLanes, guard: Guard, letters: Sequence[Letters] = ()
+    ) -> None:
         self._region = region
         self._worker = uuid.uuid4().hex
         self._reached = reached
         self._lanes = lanes
         self._guard = guard
+        self._letters = letters
 
     async def beat(self, store: PulseStore, clock: Callable[[], int], every_s: float = BEAT_EVERY_S) -> None:
         """Until cancelled."""
@@ -89,6 +93,7 @@ class Heart:
     def pulse(self, now: int) -> Pulse:
         """How it stands now."""
         retried = self._guard.last_error if self._guard.waiting else None
+        stopped = next((words for one in self._letters if (words := one.stopped) is not None), None)
         return Pulse(
             self._region,
             self._worker,
@@ -97,5 +102,5 @@ class Heart:
             busy=self._lanes.busy,
             reachable=self._reached.answers,
             since=self._reached.since,
-            reason=self._reached.reason or retried,
+            reason=stopped or self._reached.reason or retried,
         )

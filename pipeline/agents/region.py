@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,12 +23,16 @@ from pipeline.agents.desk import Desk
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
 from pipeline.agents.lanes import Lanes
+from pipeline.agents.letters import PER_MINUTE, Letters
 from pipeline.agents.observe import SWEPT, Observer
 from pipeline.agents.report import tell_event
 from pipeline.agents.tenure import Held, Lost
+from pipeline.core import topics
+from pipeline.core.errors import PermanentError
 from pipeline.core.events import UNPROMPTED, Event, Unreadable, parse_event
 from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
+from pipeline.core.soundness import flaw
 
 KEYS_PER_LANE: Final = 4
 """Entities at work for each call that may be under way: while one of them waits for the database, another one
@@ -59,14 +64,19 @@ class Echo:
 class RegionWorker:
     """The part of a region worker that knows no Faust."""
 
-    def __init__(self, desk: Desk, lanes: int, rules: Rules | None = None) -> None:
+    def __init__(
+        self, desk: Desk, lanes: int, rules: Rules | None = None, letters_per_minute: int = PER_MINUTE
+    ) -> None:
         rules = rules or Rules()
         self._desk = desk
         self._mode = rules.mode
         self._tenure = desk.tenure
         self._in_order = InOrder()
         self._finished = 0
+        self._given_up: Counter[Partition] = Counter()
         self.guard = Guard()
+        self.events = desk.letters(topics.events(desk.region), letters_per_minute)
+        self.desired = desk.letters(topics.desired(desk.region), letters_per_minute)
         self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
         self._observer = Observer(desk)
         self._applier = Applier(desk, Caller(desk, self._exclusive), rules)
@@ -84,6 +94,16 @@ class RegionWorker:
     @property
     def full(self) -> bool:
         return self.lanes.full
+
+    @property
+    def letters(self) -> tuple[Letters, Letters]:
+        """Of both topics."""
+        return self.events, self.desired
+
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing is taken from a topic now."""
+        return self.events.stopped or self.desired.stopped
 
     async def run(self) -> None:
         """Until cancelled, or until something unknown goes wrong, which it raises."""
@@ -104,12 +124,13 @@ class RegionWorker:
 
     async def take_event(self, taken: Taken) -> None:
         """A message of the region's events: what can't have changed anything is done with at once."""
-        self._begin(taken)
+        if not await self._begun(taken, self.events):
+            return
         try:
             event = parse_event(taken.value)
         except Unreadable as error:
             tell_event(self._desk.report, self._desk.region, taken, None, "unreadable")
-            await self._bury(taken, str(error))
+            await self._bury(taken, str(error), self.events)
             return
         outcome = self._judge(event)
         tell_event(self._desk.report, self._desk.region, taken, event, outcome)
@@ -129,13 +150,20 @@ class RegionWorker:
 
     async def take_desired(self, taken: Taken) -> None:
         """A message of the region's desired states."""
-        self._begin(taken)
+        if not await self._begun(taken, self.desired):
+            return
         try:
             desired = wire.desired(taken.value)
-        except wire.Unreadable as error:
-            await self._bury(taken, str(error))
+            key = (taken.key or desired.uuid.encode()).decode()
+        except (wire.Unreadable, UnicodeDecodeError) as error:
+            await self._bury(taken, str(error), self.desired)
             return
-        key = (taken.key or desired.uuid.encode()).decode()
+        wrong = flaw(desired)
+        if desired.region != self._desk.region:
+            wrong = wrong or f"it is for region {desired.region!r}"
+        if wrong is not None:
+            await self._bury(taken, wrong, self.desired)
+            return
         await self._put(key, taken, desired)
 
     async def _put(self, key: str, taken: Taken, wanted: Event | Desired | Echo) -> None:
@@ -146,6 +174,7 @@ class RegionWorker:
         """These partitions belong to another worker now."""
         self._tenure.give_up(partitions)
         self._in_order.forget(partitions)
+        self._given_up.update(partitions)
         self.lanes.discard(lambda job: job.taken.partition in partitions)
 
     async def _work(self, key: str, jobs: list[Job]) -> None:
@@ -182,7 +211,13 @@ class RegionWorker:
         for job in jobs:
             if isinstance(job.wanted, Echo):
                 await self._applier.doubts.settle(job.wanted.locals)
-        await self._observer.observe([event for event in events if not told or event.type in SWEPT])
+        unanswered = [event for event in events if not told or event.type in SWEPT]
+        try:
+            await self._observer.observe(unanswered)
+        except PermanentError as error:  # no later try answers it: a person's business
+            for job in jobs:
+                if job.wanted in unanswered:
+                    await self._letter(job.taken, str(error), self.events)
 
     async def _send_due_rows(self) -> None:
         """Rows that were parked, or whose publishing crashed, once more through Kafka."""
@@ -200,15 +235,21 @@ class RegionWorker:
         except TimeoutError:
             return
 
-    async def _bury(self, taken: Taken, reason: str) -> None:
-        log.warning("%s: dead letter: %s", self._desk.region, reason)
-        await self.guard.patiently(
-            "dead letter", lambda: self._desk.dead_letter(taken.key, taken.value, reason)
-        )
+    async def _bury(self, taken: Taken, reason: str, letters: Letters) -> None:
+        await self.guard.patiently("dead letter", lambda: self._letter(taken, reason, letters))
         self._finish(taken)
 
-    def _begin(self, taken: Taken) -> None:
+    async def _letter(self, taken: Taken, reason: str, letters: Letters) -> None:
+        await letters.bury(taken.key, taken.value, reason, self._desk.region)
+
+    async def _begun(self, taken: Taken, letters: Letters) -> bool:
+        """Once there is room for it. False where its partition was given away by then: it is another's."""
+        generation = self._given_up[taken.partition]
+        await letters.room()
+        if self._given_up[taken.partition] != generation:
+            return False
         self._in_order.begin(taken.partition, taken.offset, taken.acknowledge)
+        return True
 
     def _finish(self, taken: Taken) -> None:
         self._finished += 1

@@ -53,6 +53,8 @@ class Watched(Protocol):
     def busy(self) -> Collection[Partition]: ...
     @property
     def full(self) -> bool: ...
+    @property
+    def stopped(self) -> str | None: ...
 
 
 class LagWatch:
@@ -90,7 +92,7 @@ class LagWatch:
     async def look(self, own: ThreadPoolExecutor | None = None) -> Look:
         """How it stands now."""
         assigned, guard, loop = self._assigned(), self._watched.guard, asyncio.get_running_loop()
-        places, excuse = {}, guard.last_error if guard.waiting else ""
+        places, excuse = {}, (guard.last_error if guard.waiting else "") or self._watched.stopped or ""
         try:
             places = dict(await loop.run_in_executor(own, self._ask, assigned)) if assigned else {}
         except TemporaryError as error:

@@ -7,6 +7,7 @@ Called by the client for every HTTP answer.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -17,6 +18,12 @@ from pipeline.cloudstack.errors import Throttled, Unreachable, failure, worded
 from pipeline.cloudstack.transport import Answer, excerpt, scrubbed
 
 THROTTLED: Final = 429
+
+COUNT_MAX: Final = 2**53
+"""More than that is no number of anything."""
+
+UNDATED: Final = (ValueError, TypeError, OverflowError)
+"""What reading a date raises that is none, or is in no calendar of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,30 @@ def reply(command: str, answer: Answer, now_ms: int, secrets: tuple[str, ...] = 
     inner: Any = next(iter(body.values()), {})
     cookies = [text.split(";", 1)[0] for text in answer.headers.get_list("set-cookie")]
     return Reply(inner if isinstance(inner, dict) else {}, "; ".join(cookies))
+
+
+def rows(command: str, inner: dict[str, Any], item: str) -> list[dict[str, Any]]:
+    """The objects of a listing, whose array is `item`. Raises `Unreachable` where they are none."""
+    found = inner.get(item) or []
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise Unreachable(f"the answer to {command} has no list of objects as {item!r}")
+    return found
+
+
+def count(command: str, inner: dict[str, Any]) -> int:
+    """How many rows a listing has in all its pages, 0 where it does not say. Raises `Unreachable`."""
+    told = inner.get("count") or 0
+    if not isinstance(told, int) or not 0 <= told <= COUNT_MAX:
+        raise Unreachable(f"the answer to {command} has no number as 'count'")
+    return told
+
+
+def named(command: str, row: Mapping[str, Any], key: str) -> str:
+    """What a row must have to be of use to us at all, such as its id. Raises `Unreachable`."""
+    value = row.get(key)
+    if not isinstance(value, str) or not value:
+        raise Unreachable(f"the answer to {command} has a row without {key!r}")
+    return value
 
 
 def _json(body: bytes) -> dict[str, Any] | None:
@@ -85,7 +116,7 @@ def retry_after_s(headers: httpx.Headers, now_ms: int) -> float | None:
             return max(0.0, float(text))
         told_ms = date_ms(headers)
         return _until(text, now_ms if told_ms is None else told_ms)
-    except (ValueError, OverflowError):
+    except UNDATED:
         return None
 
 
@@ -97,5 +128,5 @@ def date_ms(headers: httpx.Headers) -> int | None:
     """The region's own time by its Date header, in milliseconds (whole seconds are told)."""
     try:
         return int(parsedate_to_datetime(headers.get("date", "")).timestamp() * 1000)
-    except (ValueError, OverflowError):
+    except UNDATED:
         return None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pipeline.cloudstack.answers import Reply, date_ms, reply
+from pipeline.cloudstack.answers import Reply, count, date_ms, reply, rows
 from pipeline.cloudstack.errors import Refused, Throttled, Unauthorised, Unreachable, job_failure
 from pipeline.cloudstack.pace import Pace
 from pipeline.cloudstack.session import Access, Credentials, KeyPair, LoginSession, Times, is_read
@@ -27,6 +27,8 @@ from pipeline.core.errors import PermanentError, TemporaryError
 POLL: Final = "queryAsyncJobResult"
 FIRST_POLL_S: Final = 0.05
 SLOWEST_POLL_S: Final = 2.0
+JOB_MAX: Final = 64
+"""Characters of a job's id: it is a UUID."""
 LOST_POLLS: Final = 5
 """Polls that may go without an answer one after the other before the job's end is called unknown."""
 
@@ -143,6 +145,8 @@ class CloudStack:
         job = inner.get("jobid")
         if job is None or command == POLL:
             return inner
+        if not isinstance(job, str | int) or len(str(job)) > JOB_MAX:
+            raise Unreachable(f"the answer to {command} names no job that can be followed")
         return await self._finish(command, str(job))
 
     async def pages(
@@ -153,11 +157,11 @@ class CloudStack:
         What is created or removed meanwhile moves rows from page to page: a row may come twice or be missed.
         """
         for page in range(1, PAGES_MAX + 1):
-            rows, count = await self.page(command, params, item, (page, page_size))
-            if rows:
-                yield rows
+            found, of = await self.page(command, params, item, (page, page_size))
+            if found:
+                yield found
             # A page beyond the end has a count and no array, an empty listing neither (cloudstack.md).
-            if not rows or (page * page_size >= count if count else len(rows) < page_size):
+            if not found or (page * page_size >= of if of else len(found) < page_size):
                 return
 
     async def page(
@@ -166,8 +170,7 @@ class CloudStack:
         """One page, `which` being its number (from 1) and size, and the count of all rows."""
         full = {**params, "page": str(which[0]), "pagesize": str(which[1])}
         inner = await self.call(command, full)
-        rows = inner.get(item) or []
-        return rows, int(inner.get("count") or 0)
+        return rows(command, inner, item), count(command, inner)
 
     @contextmanager
     def recording(self) -> Iterator[list[CallRecord]]:
@@ -247,6 +250,8 @@ class CloudStack:
             wait_s = min(wait_s * 2, SLOWEST_POLL_S)
             try:
                 state = await self._request(POLL, {"jobid": job})
+                if not isinstance(state.get("jobstatus", 0), int):
+                    raise Unreachable(f"the job of {command} has no number as its status")
             except TemporaryError:
                 # The command is under way: starting it anew for one lost answer would do it twice.
                 lost += 1

@@ -7,6 +7,7 @@ package.
     ├─ Busy              CloudStack answered that it can't just now: database, locks, shortage, restart
     └─ Unauthorised      401 or a refused login: concerns the whole region, not one entity; a person mends it
     core PermanentError (will fail the same way every time)
+    ├─ Garbled           what the region tells of one entity can't be understood, nor kept
     └─ Refused           CloudStack said no, in its own words
        ├─ NotFound       no such entity (`param` tells which of the ids, when CloudStack does)
        ├─ NameTaken      another domain, account or user has the name
@@ -42,6 +43,11 @@ class Busy(TemporaryError):
 
 class Unauthorised(TemporaryError):
     """The region does not accept our credentials or our clock. Nothing is wrong with the entity."""
+
+
+class Garbled(PermanentError):
+    """What the region tells of one entity is no description of it. It is that entity's trouble, not the
+    region's: whoever asked goes on with the others."""
 
 
 class Refused(PermanentError):
@@ -107,6 +113,8 @@ JOB_FAILED: Final = 2
 
 SHOWN: Final = 60
 """Characters of a name that is not CloudStack's."""
+WORDS_MAX: Final = 2_000
+"""Characters of CloudStack's words; a stack trace of a page says no more than its beginning."""
 
 _SHORTAGE: Final = frozenset({533, 534})
 """Insufficient capacity and resource unavailable (source: ApiErrorCode)."""
@@ -130,7 +138,7 @@ def failure(command: str, status: int, body: Mapping[str, Any]) -> Exception | N
         if name == f"{command.lower()}response":
             return None
         return Unreachable(f"the answer to {command} is another one's: {name[:SHOWN]!r}")
-    text = str(inner.get("errortext") or "")
+    text = _words(inner.get("errortext"))
     code = inner.get("errorcode")
     if not isinstance(code, int):
         return Unreachable(f"{command} was answered with HTTP {status} and no error code")
@@ -147,13 +155,19 @@ def job_failure(command: str, job: Mapping[str, Any]) -> Exception | None:
         return None
     result = job.get("jobresult")
     if isinstance(result, dict):
-        code, text = result.get("errorcode"), str(result.get("errortext") or "")
+        code, text = result.get("errorcode"), _words(result.get("errortext"))
     else:
-        code, text = None, str(result or "")
+        code, text = None, _words(result or "")
     code = code if isinstance(code, int) else job.get("jobresultcode")
     return worded(
         command, code if isinstance(code, int) and code else 530, text or "the job failed without a word"
     )
+
+
+def _words(said: object) -> str:
+    """As text that every log and table takes."""
+    text = str(said) if isinstance(said, int | float) else said
+    return text[:WORDS_MAX].encode("utf-8", "replace").decode() if isinstance(text, str) else ""
 
 
 def worded(command: str, code: int, text: str) -> Exception:

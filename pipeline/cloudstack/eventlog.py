@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pipeline.cloudstack.client import PAGE, CloudStack
+from pipeline.cloudstack.answers import rows
+from pipeline.cloudstack.client import PAGE, PAGES_MAX, CloudStack
+from pipeline.cloudstack.errors import Unreachable
 from pipeline.core.entities import Kind
 from pipeline.core.errors import PermanentError
 from pipeline.core.events import COMPLETED, KNOWN, Unreadable, parse_time
@@ -27,6 +29,12 @@ OF_ENTITY: Final = 50
 
 HORIZON_DAYS: Final = 15
 """CloudStack's default for `event.purge.delay`, for a region that does not tell its own."""
+HORIZON_DAYS_MAX: Final = 36_500
+DIGITS_MAX: Final = 9
+
+REST_PAGES_MAX: Final = 200
+"""Pages of a window that still grows: a hundred thousand rows of some two seconds."""
+
 _DAY_MS: Final = 86_400_000
 
 _KINDS: Final = frozenset(Kind)
@@ -79,11 +87,10 @@ async def read_horizon(client: CloudStack) -> int | None:
         inner = await client.call("listConfigurations", {"name": "event.purge.delay"})
     except PermanentError:  # the role may lack the command: without it no gap is too long
         return HORIZON_DAYS * _DAY_MS
-    values = [
-        one.get("value") for one in inner.get("configuration") or [] if one.get("name") == "event.purge.delay"
-    ]
-    told = str(values[0]) if values else ""
-    days = int(told) if told.isdecimal() else HORIZON_DAYS
+    listed = rows("listConfigurations", inner, "configuration")
+    values = [one.get("value") for one in listed if one.get("name") == "event.purge.delay"]
+    told = str(values[0])[:DIGITS_MAX] if values else ""
+    days = min(int(told), HORIZON_DAYS_MAX) if told.isdecimal() else HORIZON_DAYS
     return days * _DAY_MS or None
 
 
@@ -93,8 +100,8 @@ async def read_history(client: CloudStack, kind: Kind, uuid: str, own: tuple[str
     `resourceid` is a filter since 4.17 (recording listApis). Raises the errors of errors.py.
     """
     params = {"listall": "true", "resourcetype": str(kind), "resourceid": uuid}
-    rows, _ = await client.page("listEvents", params, "event", (1, OF_ENTITY))
-    done = [row for row in rows if row.get("resourceid") == uuid and _was_done(row)]
+    newest, _ = await client.page("listEvents", params, "event", (1, OF_ENTITY))
+    done = [row for row in newest if row.get("resourceid") == uuid and _was_done(row)]
     theirs = [row for row in done if (row.get("username"), row.get("account")) != own]
     made, removed = f"{kind.upper()}.CREATE", f"{kind.upper()}.DELETE"
     return History(
@@ -116,13 +123,15 @@ async def _settled(client: CloudStack, window: tuple[int, int], seen: set[str]) 
     second, repeats."""
     _, count = await _page(client, *window, 1)
     last_second: set[str] = set()
+    if count > PAGES_MAX * PAGE:
+        raise Unreachable(f"the event log counts {count} rows, which is no number of events")
     for number in range(-(-count // PAGE), 0, -1):
-        rows, _ = await _page(client, *window, number)
-        for row in rows:
+        page, _ = await _page(client, *window, number)
+        for row in page:
             if _is_new(row, seen):
                 yield row
             if _time(row) >= window[1] - 1000:
-                last_second.add(str(row["id"]))
+                last_second.add(str(row.get("id")))
     seen.clear()
     seen |= last_second
 
@@ -132,8 +141,10 @@ async def _rest(client: CloudStack, window: tuple[int, int | None], newest: list
     moves rows to later pages, which repeats some and loses none."""
     pages = [newest]
     while len(pages[-1]) == PAGE:
-        rows, _ = await _page(client, *window, len(pages) + 1)
-        pages.append(rows)
+        if len(pages) == REST_PAGES_MAX:
+            raise Unreachable(f"the event log goes on for more than {REST_PAGES_MAX} pages within seconds")
+        page, _ = await _page(client, *window, len(pages) + 1)
+        pages.append(page)
     return [row for page in reversed(pages) for row in page]
 
 
@@ -144,10 +155,10 @@ async def _page(
     params = {"listall": "true", "startdate": _date(since_ms)}
     if until_ms is not None:
         params["enddate"] = _date(until_ms)
-    rows, count = await client.page("listEvents", params, "event", (number, PAGE))
-    if rows and _time(rows[0]) > _time(rows[-1]):
-        rows.reverse()  # 4.22 gives a page's rows oldest first; nothing says that all versions do
-    return rows, count
+    page, count = await client.page("listEvents", params, "event", (number, PAGE))
+    if page and _time(page[0]) > _time(page[-1]):
+        page.reverse()  # 4.22 gives a page's rows oldest first; nothing says that all versions do
+    return page, count
 
 
 def _is_new(row: Row, seen: set[str]) -> bool:
@@ -156,7 +167,7 @@ def _is_new(row: Row, seen: set[str]) -> bool:
     if uuid in seen:
         return False
     seen.add(uuid)
-    return row.get("resourcetype") in _KINDS
+    return str(row.get("resourcetype")) in _KINDS
 
 
 def _newest(rows: Iterable[Row]) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
+from pipeline.cloudstack.answers import named, rows
 from pipeline.cloudstack.client import PAGE, CloudStack
 from pipeline.cloudstack.errors import NotFound, Refused, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
@@ -23,6 +24,9 @@ _LIST: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.USER: ("listUsers", "user"),
 }
 """The listing of each kind and the name of its array."""
+
+_OWN: Final = ("id", "accountid", "username", "account")
+"""What must be known of our own user."""
 
 _EVERYTHING: Final = {"listall": "true"}
 
@@ -84,8 +88,9 @@ class Resources:
         root = await self._root()
         own = await self._own()
         reserved = await self._reserved(root)
-        self._identity = Identity(root, str(own["id"]), str(own["accountid"]), reserved)
-        self._names = str(own["username"]), str(own["account"])
+        user, account, *names = (named("getUser", own, key) for key in _OWN)
+        self._identity = Identity(root, user, account, reserved)
+        self._names = names[0], names[1]
         await self._read_roles()
 
     async def read(self, kind: Kind, uuid: str) -> Snapshot:
@@ -100,8 +105,8 @@ class Resources:
             inner = await self._client.call(command, {"id": uuid, **params})
         except NotFound:
             return Snapshot(kind, uuid, None)
-        rows = inner.get(item) or []
-        return self.snapshot(kind, rows[0]) if rows else Snapshot(kind, uuid, None)
+        found = rows(command, inner, item)
+        return self.snapshot(kind, found[0]) if found else Snapshot(kind, uuid, None)
 
     async def history(self, kind: Kind, uuid: str) -> History:
         """What the region's event log tells of one entity, by one call."""
@@ -116,8 +121,8 @@ class Resources:
         count of all: for whoever reads many pages at once."""
         command, item = _LIST[kind]
         params = _EVERYTHING if kind is Kind.USER else _SLIM
-        rows, count = await self._client.page(command, params, item, (number, PAGE))
-        return [self.snapshot(kind, row) for row in rows], count
+        found, of = await self._client.page(command, params, item, (number, PAGE))
+        return [self.snapshot(kind, row) for row in found], of
 
     async def domains(self) -> AsyncIterator[list[Snapshot]]:
         """Every domain of the region but ROOT, in pages."""
@@ -153,8 +158,8 @@ class Resources:
 
     async def users_in(self, domain: str) -> AsyncIterator[list[Snapshot]]:
         """The users of all accounts directly in `domain` (a UUID, or ROOT), in pages."""
-        async for rows in self._rows(Kind.USER, self._within(domain, _EVERYTHING)):
-            here = [row for row in rows if row.get("domainid") == self.domain_id(domain)]
+        async for page in self._rows(Kind.USER, self._within(domain, _EVERYTHING)):
+            here = [row for row in page if row.get("domainid") == self.domain_id(domain)]
             yield [self.snapshot(Kind.USER, row) for row in here]
 
     def domain_id(self, domain: str) -> str:
@@ -173,10 +178,10 @@ class Resources:
 
     async def _root(self) -> str:
         params = {"level": "0", **_SLIM}
-        async for rows in self._client.pages("listDomains", params, "domain"):
-            for row in rows:
+        async for page in self._client.pages("listDomains", params, "domain"):
+            for row in page:
                 if row.get("level") == 0:
-                    return str(row["id"])
+                    return named("listDomains", row, "id")
         raise Unauthorised("our account does not see the root domain: it must be a root administrator's")
 
     async def _own(self) -> Mapping[str, Any]:
@@ -187,7 +192,7 @@ class Resources:
             found = inner.get("user")
         else:
             inner = await self._client.call("listUsers", {"id": self._client.session_user, **_EVERYTHING})
-            found = (inner.get("user") or [None])[0]
+            found = next(iter(rows("listUsers", inner, "user")), None)
         if not isinstance(found, dict):
             raise Unauthorised("the region does not tell which user our credentials belong to")
         return found
@@ -196,13 +201,14 @@ class Resources:
         """The region's own accounts: all are administrators' in the root domain."""
         params = {"domainid": root, "isrecursive": "false", "accounttype": "1", **_SLIM}
         pages = self._client.pages("listAccounts", params, "account")
-        return frozenset([str(row["id"]) async for rows in pages for row in rows if is_reserved(row)])
+        own = [row async for page in pages for row in page if is_reserved(row)]
+        return frozenset(named("listAccounts", row, "id") for row in own)
 
     async def _read_roles(self) -> None:
         roles: dict[str, str] = {}
-        async for rows in self._client.pages("listRoles", {}, "role"):
-            for row in rows:
-                roles.setdefault(str(row["name"]), str(row["id"]))
+        async for page in self._client.pages("listRoles", {}, "role"):
+            for row in page:
+                roles.setdefault(*(named("listRoles", row, key) for key in ("name", "id")))
         self._roles = roles
 
     def _within(self, domain: str | None, params: Mapping[str, str]) -> Mapping[str, str]:
@@ -220,8 +226,8 @@ class Resources:
     async def _pages(
         self, kind: Kind, params: Mapping[str, str], command: str = ""
     ) -> AsyncIterator[list[Snapshot]]:
-        async for rows in self._rows(kind, params, command):
-            yield [self.snapshot(kind, row) for row in rows]
+        async for page in self._rows(kind, params, command):
+            yield [self.snapshot(kind, row) for row in page]
 
     async def _rows(
         self, kind: Kind, params: Mapping[str, str], command: str = ""
@@ -229,7 +235,7 @@ class Resources:
         """A listing's pages; none when the domain that it is asked of does not exist."""
         listing, item = _LIST[kind]
         try:
-            async for rows in self._client.pages(command or listing, params, item):
-                yield rows
+            async for page in self._client.pages(command or listing, params, item):
+                yield page
         except NotFound:
             return

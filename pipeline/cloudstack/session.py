@@ -20,6 +20,8 @@ SKEW_MIN_MS: Final = 60_000
 """Clocks that are nearer to each other make no signature expire."""
 SKEW_MAX_MS: Final = 26 * 3_600_000
 """A region that is further off is told of and not followed: a signature must not be good for ever."""
+KEY_MAX: Final = 256
+"""Characters of what a login tells and is sent with every request: a session key has 27."""
 
 _READS: Final = ("list", "get", "query")
 
@@ -162,10 +164,10 @@ class LoginSession:
         except Unauthorised as error:
             self._refused = str(error)
             raise
-        key = str(reply.inner.get("sessionkey") or "")
-        if not key:
+        key, user = reply.inner.get("sessionkey"), reply.inner.get("userid")
+        if not isinstance(key, str) or not 0 < len(key) <= KEY_MAX:
             raise Unreachable("the login was answered without a session key")
-        return _Session(key, reply.cookie, str(reply.inner.get("userid") or ""))
+        return _Session(key, reply.cookie, user if isinstance(user, str) and len(user) <= KEY_MAX else "")
 
 
 def _method(command: str, post: bool) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.cloudstack.errors import Garbled
 from pipeline.core.entities import ENABLED, ROOT, Fields, Kind, Snapshot
 from pipeline.core.events import Unreadable, parse_time
+from pipeline.core.soundness import TEXT_MAX, UUID_MAX, is_text
 
 PROJECT_ACCOUNT: Final = 5
 """The `accounttype` of the account behind a project."""
@@ -34,10 +36,10 @@ class Identity:
 
 
 def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
-    """What `obj` says of one entity. Raises KeyError when it has no id, which no listing's object lacks."""
+    """What `obj` says of one entity. Raises `Garbled` where that is none (no id, text that is none)."""
     return Snapshot(
         kind=kind,
-        uuid=str(obj["id"]),
+        uuid=_uuid(kind, obj),
         fields=_FIELDS[kind](obj, identity),
         created=_created(obj),
         protected=_PROTECTED[kind](obj, identity),
@@ -110,7 +112,10 @@ _PROTECTED: Final = {Kind.DOMAIN: _root, Kind.ACCOUNT: _own_account, Kind.USER: 
 
 def _users(account: Object, identity: Identity) -> tuple[Snapshot, ...]:
     """The account's users, oldest first; those of a protected account are protected with it."""
-    users = [snapshot(Kind.USER, user, identity) for user in account.get("user") or ()]
+    listed = account.get("user") or ()
+    if not isinstance(listed, list | tuple) or not all(isinstance(user, dict) for user in listed):
+        raise Garbled("the account's users are no list of objects")
+    users = [snapshot(Kind.USER, user, identity) for user in listed]
     if _own_account(account, identity):
         users = [Snapshot(u.kind, u.uuid, u.fields, u.created, protected=True) for u in users]
     return tuple(sorted(users, key=lambda user: (user.created or 0, user.uuid)))
@@ -126,7 +131,21 @@ def _domain_id(uuid: str, identity: Identity) -> str:
 
 def _text(obj: Object, key: str) -> str:
     value = obj.get(key)
-    return "" if value is None else str(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Garbled(f"{key}: is no text")
+    text = str(value)
+    if not is_text(text, TEXT_MAX):
+        raise Garbled(f"{key}: has more than {TEXT_MAX} characters, or some that can't be kept")
+    return text
+
+
+def _uuid(kind: Kind, obj: Object) -> str:
+    value = obj.get("id")
+    if not isinstance(value, str) or not value or not is_text(value, UUID_MAX):
+        raise Garbled(f"a {kind} has no id that can be kept")
+    return value
 
 
 def _created(obj: Object) -> int | None:

@@ -21,8 +21,9 @@ from httpx_aiohttp import AiohttpTransport
 from pipeline.cloudstack.errors import Unreachable
 from pipeline.core.distrust import distrust
 
-BODY_MAX_BYTES: Final = 64 * 1024 * 1024
-"""A page of 500 accounts with all their limits is 1.3 MB; what is larger than this is not an answer."""
+BODY_MAX_BYTES: Final = 16 * 1024 * 1024
+"""A page of 500 accounts with all their limits is 1.3 MB; what is larger than this is not an answer. Parsed,
+the worst that fits (nothing but empty objects) is some 500 MB."""
 
 IDLE_CONNECTION_S: Final = 15.0
 """Idle connections are closed by us before the region does it (Jetty after 30 s), so that no call meets a

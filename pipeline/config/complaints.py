@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config.source import Tree, label
+from pipeline.config.source import Tree, is_reference, label
 
 _SHOWN: Final = 60
 
@@ -51,14 +51,18 @@ _PARSED: Final[Mapping[str, str]] = {
 
 
 def sentences(model: type[BaseModel], tree: Tree, error: ValidationError) -> Iterator[str]:
-    """One sentence for each defect of `tree` as a `model`."""
+    """One sentence for each defect of `tree` as a `model`; `tree` as the file has it: what a reference stands
+    for may be a secret that came to the wrong key, and is not shown."""
     for details in error.errors(include_url=False):
         yield _sentence(model, tree, details)
 
 
 def _sentence(model: type[BaseModel], tree: Tree, details: ErrorDetails) -> str:
+    written = _at(tree, details["loc"])
     if details["type"] == "extra_forbidden":
         words = _unknown(str(details["loc"][-1]), _part(model, details["loc"][:-1]))
+    elif isinstance(written, str) and is_reference(written):
+        words = f"what {written[:_SHOWN]} stands for can't be used here: correct one of them"
     else:
         words = (
             _words(details["type"], details.get("ctx", {}), details["input"])
@@ -69,7 +73,7 @@ def _sentence(model: type[BaseModel], tree: Tree, details: ErrorDetails) -> str:
 
 
 def _words(kind: str, context: Mapping[str, Any], value: object) -> str | None:
-    shown = repr(str(value)[:_SHOWN])
+    shown = _shown(value)
     if kind == "value_error":
         return str(context["error"])
     if kind in _PLAIN:
@@ -81,6 +85,14 @@ def _words(kind: str, context: Mapping[str, Any], value: object) -> str | None:
     if kind in ("literal_error", "enum"):
         return f"{shown} is not known: write {_choices(context['expected'])}"
     return None
+
+
+def _shown(value: object) -> str:
+    """Of a number that YAML can say in few words and no text can, only that."""
+    try:
+        return repr(str(value)[:_SHOWN])
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _unknown(key: str, model: type[BaseModel] | None) -> str:
@@ -123,6 +135,16 @@ def _path(tree: Tree, steps: tuple[int | str, ...]) -> str:
         else:
             path += f".{step}" if path else step
     return path
+
+
+def _at(tree: Tree, steps: tuple[int | str, ...]) -> Tree:
+    """What lies at that path; None where nothing does."""
+    for step in steps:
+        try:
+            tree = tree[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return tree
 
 
 def _choices(expected: str) -> str:

@@ -20,8 +20,9 @@ def check(url: str) -> None:
     """Raises `ValueError` for what can't serve."""
     scheme, found, rest = url.partition("://")
     if not found or scheme not in DATABASES or not rest.strip("/"):
+        shown = repr(scheme[:40]) if found else "what has no scheme"  # it may begin with the password
         raise ValueError(
-            f"{scheme[:40]!r} is no database that is supported: "
+            f"{shown} is no database that is supported: "
             "write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
         )
     query = dict(parse_qsl(urlsplit(url).query))

@@ -8,6 +8,7 @@ filled in is not looked at again, so a secret may hold any character.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -19,6 +20,15 @@ Tree = Any
 """What YAML can say: mappings, lists, text, numbers, true and false, null."""
 
 FILE: Final = "file:/"
+FILE_MAX: Final = 1024 * 1024
+"""Bytes of a file of settings."""
+SECRET_MAX: Final = 64 * 1024
+"""Bytes of a file with a secret."""
+PARTS_MAX: Final = 100_000
+"""Values of one file, those counted twice that are named twice."""
+SHOWN: Final = 200
+_NAMED: Final = re.compile(r"(alias|tag|anchor|handle) ['\"].*", re.DOTALL)
+"""What YAML shows of the text: a password that begins with `*` or `!` is an alias or a tag to it."""
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -31,7 +41,7 @@ class SettingsError(Exception):
 def read(path: Path) -> Tree:
     """The YAML in `path` as it stands. Raises `SettingsError`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _bounded(path, FILE_MAX).decode("utf-8")
     except FileNotFoundError:
         raise SettingsError(
             f"{path}: there is no such file: copy regions.example.yaml there, or name another with --config"
@@ -43,11 +53,16 @@ def read(path: Path) -> Tree:
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text: save it as such") from None
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return _finite(yaml.load(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: {_yaml_words(error)}") from None
-    except (RecursionError, ValueError) as error:  # ValueError: a date such as 2026-99-99
-        raise SettingsError(f"{path}: is not YAML that can be read ({error}): correct it") from None
+    except (
+        RecursionError,
+        ValueError,
+        TypeError,
+    ) as error:  # a date 2026-99-99, a key that is a list
+        words = str(error)[:SHOWN]
+        raise SettingsError(f"{path}: is not YAML that can be read ({words}): correct it") from None
 
 
 def fill(tree: Tree, environ: Mapping[str, str], where: str = "") -> Tree:
@@ -89,19 +104,47 @@ def _variable(name: str, environ: Mapping[str, str], where: str) -> str:
 
 def _content(path: Path, where: str) -> str:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return _bounded(path, SECRET_MAX).decode("utf-8").rstrip("\r\n")
     except OSError as error:
         raise SettingsError(
             f"{where}: {path} cannot be read ({error.strerror}): check the path and its rights"
         ) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{where}: {path} is not UTF-8 text: save it as such") from None
+    except ValueError as error:
+        raise SettingsError(f"{where}: {path!r} cannot be read ({error}): check the path") from None
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    """All of a file that is no larger. Raises `OSError`, also for a larger one; `ValueError` for a NUL."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes")
+    return content
+
+
+def _finite(tree: Tree) -> Tree:
+    """`tree`, which has no more parts than a person writes: an anchor that is named again and again, or in
+    itself, has any number. Raises `ValueError`."""
+    left = PARTS_MAX
+    waiting = [tree]
+    while waiting:
+        left -= 1
+        if left < 0:
+            raise ValueError(f"it has more than {PARTS_MAX} parts")
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple | set):
+            waiting += part
+    return tree
 
 
 def _yaml_words(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-    problem = getattr(error, "problem", None) or "unreadable characters"
+    problem = _NAMED.sub(r"\1", getattr(error, "problem", None) or "unreadable characters")
     return f"{place}this is not YAML ({problem}): correct it, with spaces for indentation"
 
 

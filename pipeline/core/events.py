@@ -72,6 +72,13 @@ _KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.value: kind for kind 
 ENTITY_MAX: Final = 64
 """A UUID has 36 characters; createDomain takes others as well."""
 
+TIME_MIN: Final = -30_610_224_000_000
+TIME_MAX: Final = 221_845_392_000_000
+"""The years 1000 to 9000, in milliseconds: the merge counts up from a time, and calendars end with 9999."""
+
+TYPE_MAX: Final = 100
+"""CloudStack's longest type has 50 characters."""
+
 COMPLETED: Final = "Completed"
 
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d) ?([+-]\d{4})", re.ASCII)
@@ -114,6 +121,8 @@ def parse_event(body: bytes) -> Event:
     uuid, actor, actor_name, actor_account, account = _texts(fields, _OPTIONAL, required=False)
     if len(uuid) > ENTITY_MAX:
         raise Unreadable(f"entityuuid is {len(uuid)} characters long")
+    if "\0" in uuid or len(event_type) > TYPE_MAX:
+        raise Unreadable("entityuuid holds a NUL, or event is over the limit")
     return Event(
         type=event_type,
         kind=_kind(entity),
@@ -147,7 +156,9 @@ def parse_time(text: str) -> int:
     parts = _TIME.fullmatch(text)
     try:
         if parts is not None:  # strptime would cost more than all the rest of reading an event
-            return int(datetime.fromisoformat("{}T{}{}".format(*parts.groups())).timestamp()) * 1000
+            time = int(datetime.fromisoformat("{}T{}{}".format(*parts.groups())).timestamp()) * 1000
+            if TIME_MIN <= time <= TIME_MAX:
+                return time
     except (ValueError, OverflowError):
         pass
     raise Unreadable(f"time {text[:40]!r} is not one")
@@ -167,7 +178,7 @@ def _object(body: bytes) -> dict[str, object]:
     if len(body) > MAX_BODY_BYTES:
         raise Unreadable(f"body of {len(body)} bytes is over the limit of {MAX_BODY_BYTES}")
     try:
-        value = json.loads(body.decode("utf-8"))
+        value = json.loads(body.decode("utf-8"), parse_int=float)  # of any length: no number is looked at
     except UnicodeDecodeError:
         raise Unreadable("body is not UTF-8") from None
     except (ValueError, RecursionError):

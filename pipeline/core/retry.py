@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 ASKED_MAX_S: Final = 300.0
-"""Nobody keeps us waiting for longer by one answer: what it says may be nonsense, or a clock be wrong."""
+"""Nobody keeps us waiting for longer by one answer: its `Retry-After` may be nonsense, a clock be wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,13 @@ CONFLICTS: Final = Metric(
     "region_sync_conflicts_total", "counter", _REGION, "Conflicts, by the region whose value lost"
 )
 DEAD_LETTERS: Final = Metric(
-    "region_sync_dead_letters_total",
-    "counter",
-    _REGION,
-    "Messages that could not be read, as the hub kept them",
+    "region_sync_dead_letters_total", "counter", _REGION, "Messages that could not be read, as kept"
+)
+STOPPED: Final = Metric(
+    "region_sync_consumer_stopped",
+    "gauge",
+    ("topic",),
+    "1 while a process takes nothing from a topic, since too many of its messages were dead letters",
 )
 APPLIED: Final = Metric(
     "region_sync_applied_total",
@@ -106,6 +109,7 @@ RETRYING: Final = Metric(
     "Operations that wait out an error which passes (a region, Kafka or the database is away). part: hub, or "
     "the region",
 )
+TASKS: Final = Metric("region_sync_tasks", "gauge", (), "Tasks of the process's event loop")
 BATCH_SECONDS: Final = Metric(
     "region_sync_database_batch_seconds",
     "histogram",
@@ -178,10 +182,7 @@ SCAN_RESULT: Final = Metric(
     "1 for how the newest scan stands: running, done, suspended (its list was too short), abandoned",
 )
 SCAN_FOUND: Final = Metric(
-    "region_sync_scan_found",
-    "gauge",
-    ("region", "outcome"),
-    "What the newest scan found, entities by outcome",
+    "region_sync_scan_found", "gauge", ("region", "outcome"), "Entities of the newest scan, by outcome"
 )
 DIFFERENCES: Final = Metric(
     "region_sync_verify_differences",
@@ -245,6 +246,7 @@ WORKERS: Final = (
     OBSERVATIONS,
     CONFLICTS,
     DEAD_LETTERS,
+    STOPPED,
     APPLIED,
     DELIVERY,
     REMOVALS,
@@ -255,6 +257,7 @@ WORKERS: Final = (
     LANE_SILENT,
     STALLED,
     RETRYING,
+    TASKS,
     BATCH_SECONDS,
     BATCH_ROWS,
     PURGED,

@@ -6,6 +6,7 @@ Prometheus's own terms, and its text. One for a process, built where the process
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.agents.guard import Guard
 from pipeline.agents.lanes import AnyLanes
+from pipeline.agents.letters import Letters
 from pipeline.agents.report import Report
 from pipeline.agents.signs import Signs
 from pipeline.agents.watchdog import LagWatch
@@ -59,6 +61,8 @@ class Instruments(Report):
         self._silent = self._gauge(catalogue.LANE_SILENT)
         self._stalled = self._gauge(catalogue.STALLED)
         self._retrying = self._gauge(catalogue.RETRYING)
+        self._gauge(catalogue.TASKS).set_function(_tasks)
+        self._stopped = self._gauge(catalogue.STOPPED)
 
     def text(self) -> bytes:
         """All numbers as they are now, in Prometheus's text format."""
@@ -124,6 +128,9 @@ class Instruments(Report):
         """`part`: hub, or the region's name."""
         self._retrying.labels(part).set_function(lambda: guard.waiting)
 
+    def watch_letters(self, letters: Letters) -> None:
+        self._stopped.labels(letters.topic).set_function(lambda: letters.stopped is not None)
+
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
 
@@ -134,6 +141,13 @@ class Instruments(Report):
         return Histogram(
             metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry
         )
+
+
+def _tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # asked where no loop runs
+        return 0
 
 
 def outcome(call: CallRecord) -> str:

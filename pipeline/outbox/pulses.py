@@ -18,6 +18,8 @@ from pipeline.outbox.statements import cut, upsert
 
 KEPT_MS: Final = 3_600_000
 """A worker of that region that was not heard of for so long is forgotten, when another one beats."""
+STOPPED: Final = "nothing is taken from"
+"""How the reason begins of a worker that stopped to take messages."""
 SHOWN: Final = 500
 """Workers of all regions; the last heard of."""
 

@@ -38,9 +38,7 @@ class Access:
 
     def is_token(self, offered: str) -> bool:
         """In a time that says nothing about how much of it was right."""
-        return self._token is not None and hmac.compare_digest(
-            _digest(offered.encode()), _digest(self._token)
-        )
+        return self._token is not None and hmac.compare_digest(_digest(_bytes(offered)), _digest(self._token))
 
     def session(self, who: str, now: int) -> str:
         """The cookie of a person who showed the token."""
@@ -54,7 +52,7 @@ class Access:
         parts = said.split(".")
         if self._token is None or len(parts) != _PARTS - 1:
             return None
-        if not hmac.compare_digest(signature.encode(), self._sign("session", said).encode()):
+        if not hmac.compare_digest(_bytes(signature), self._sign("session", said).encode()):
             return None
         return base64.urlsafe_b64decode(parts[0]).decode() if int(parts[1]) > now // 1000 else None
 
@@ -65,7 +63,7 @@ class Access:
     def is_form_key(self, offered: str, session: str) -> bool:
         """Whether the form came with a page of this session."""
         return self._token is not None and hmac.compare_digest(
-            offered.encode(), self.form_key(session).encode()
+            _bytes(offered), self.form_key(session).encode()
         )
 
     def is_named_so(self, host: str) -> bool:
@@ -75,7 +73,7 @@ class Access:
         return not self._local or name in self._names or is_loopback(name)
 
     def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._token or b"", f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._token or b"", _bytes(f"{purpose}:{text}"), hashlib.sha256).hexdigest()
 
 
 def is_same_site(headers: Mapping[str, str]) -> bool:
@@ -104,6 +102,11 @@ def _name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").casefold()
     except ValueError:
         return ""
+
+
+def _bytes(text: str) -> bytes:
+    """Of what a request carries: bytes that are not UTF-8 come as halves of surrogate pairs."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _digest(text: bytes) -> bytes:

@@ -33,7 +33,7 @@ def found(sources: Sources, params: Params) -> dict[str, Any]:
 
 def entity(sources: Sources, params: Params) -> dict[str, Any]:
     """The record, what each region holds, and what happened."""
-    return _told(sources.engine, params["uuid"], sources.modes)
+    return _told(sources.engine, read.text(params, "uuid") or "", sources.modes)
 
 
 def stuck(sources: Sources, _params: Params) -> dict[str, Any]:

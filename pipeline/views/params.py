@@ -9,17 +9,24 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
+from pipeline.core.soundness import is_text
 from pipeline.outbox.listing import PAGE, PAGE_MAX, Cut
 from pipeline.views.sources import BadQuery, Params
 
 ID_MAX: Final = 2**53
+DIGITS_MAX: Final = 20
+VALUE_MAX: Final = 1_000
+"""Characters of one filter, of a path's part, and of what is searched."""
 _SPAN: Final = re.compile(r"(\d{1,9})(s|min|h|d)")
 _SPAN_MS: Final = {"s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def text(params: Params, name: str) -> str | None:
     """None for what is empty: a form sends every field."""
-    return params.get(name, "").strip() or None
+    value = params.get(name, "").strip()
+    if len(value) > VALUE_MAX or not is_text(value, VALUE_MAX):
+        raise BadQuery(f"{name}: has more than {VALUE_MAX} characters, or some that are none")
+    return value or None
 
 
 def chosen(params: Params, name: str, among: Collection[str]) -> str | None:
@@ -35,7 +42,7 @@ def number(params: Params, name: str) -> int | None:
     value = text(params, name)
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit()) or int(value[:20]) > ID_MAX:
+    if not (value.isascii() and value.isdigit() and len(value) <= DIGITS_MAX) or int(value) > ID_MAX:
         raise BadQuery(f"{name}: {value[:60]!r} is no number")
     return int(value)
 

@@ -29,6 +29,7 @@ def regions(sources: Sources, _params: Params) -> dict[str, Any]:
         "time": now,
         "regions": [_card(one, lag, now) for one in cards],
         "hub_lag": lag.messages.get("hub"),
+        "stopped": list(sources.stopped()),
         "lag_error": lag.error,
         "conflicts": found.conflicts,
         "dead_letters": found.dead_letters,
@@ -59,7 +60,8 @@ def _of_workers(found: Workers, one: Standing) -> list[str]:
         return ["it takes no part: what waits for it is not delivered"]
     if not found.count:
         return ["no worker of this region was heard of lately: nothing is applied or read there"]
-    return ["it does not answer: what is for it waits"] if found.reachable is False else []
+    told = ["it does not answer: what is for it waits"] if found.reachable is False else []
+    return told + ([found.stopped] if found.stopped is not None else [])
 
 
 def _troubles(one: Standing, gap: GapRow, oldest: int | None) -> list[str]:

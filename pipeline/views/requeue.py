@@ -10,6 +10,8 @@ from pipeline import wire
 from pipeline.core import topics
 from pipeline.core.errors import PermanentError
 from pipeline.core.events import Unreadable, parse_event
+from pipeline.core.records import Desired, Observation
+from pipeline.core.soundness import flaw
 from pipeline.outbox.listing import BODY_SHOWN, LetterRow
 
 Put = tuple[str, bytes, bytes]
@@ -23,14 +25,22 @@ def again(letter: LetterRow) -> Put:
     if letter.region:
         try:
             wanted = wire.desired(letter.body)
-            return topics.desired(letter.region), wanted.uuid.encode(), letter.body
         except wire.Unreadable:
             return _event(letter)
+        _check(wanted)
+        return topics.desired(letter.region), wanted.uuid.encode(), letter.body
     try:
         seen = wire.observation(letter.body)
     except wire.Unreadable as error:
         raise PermanentError(f"it still can't be read: {error}") from error
+    _check(seen)
     return topics.OBSERVATIONS, seen.uuid.encode(), letter.body
+
+
+def _check(message: Observation | Desired) -> None:
+    wrong = flaw(message)
+    if wrong is not None:
+        raise PermanentError(f"it still makes no sense: {wrong}")
 
 
 def _event(letter: LetterRow) -> Put:

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.outbox.acting import By
 from pipeline.views.access import COOKIE, SESSION_S, WHO_MAX, Access, is_same_site
+from pipeline.views.bodies import read_form, read_object, written
 from pipeline.views.params import id_of
 from pipeline.views.render import STYLE, Renderer
 from pipeline.views.requeue import Put
@@ -132,16 +133,16 @@ class Views:
         async def answer(request: web.Request) -> web.StreamResponse:
             session = request.cookies.get(COOKIE, "")
             who = self._access.who(session, self._sources.clock())
-            form = await request.post()
+            form = await read_form(request)
             if not self._access.is_open:
                 raise Refused(403, "actions are off: no token is configured (web.token)")
             if who is None:
                 raise Refused(401, "sign in first, or again: the session is over")
             if not is_same_site(request.headers) or not self._access.is_form_key(
-                str(form.get("key", "")), session
+                form.get("key", ""), session
             ):
                 raise Refused(403, "this did not come from a page of ours: open the page again")
-            await self._act(action, request, who, str(form.get("reason", "")))
+            await self._act(action, request, who, form.get("reason", ""))
             return _see(f"{action.back.format(**request.match_info)}?done={action.name}")
 
         return answer
@@ -153,17 +154,17 @@ class Views:
                 raise Refused(403, "actions are off: no token is configured (web.token)")
             if scheme.casefold() != "bearer" or not self._access.is_token(offered.strip()):
                 raise Refused(401, "the header Authorization: Bearer TOKEN is missing or wrong")
-            said = await _json_object(request)
-            who = str(said.get("who") or "").strip()[:WHO_MAX]
+            said = await read_object(request)
+            who = written(said.get("who"), WHO_MAX)
             if not who:
                 raise BadQuery("who: say who you are")
-            await self._act(action, request, who, str(said.get("reason") or ""))
+            await self._act(action, request, who, written(said.get("reason"), REASON_MAX))
             return web.json_response({"done": action.name, "id": id_of(request.match_info)})
 
         return answer
 
     async def _act(self, action: Action, request: web.Request, who: str, reason: str) -> None:
-        said = reason.strip()[:REASON_MAX]
+        said = written(reason, REASON_MAX)
         if not said:
             raise BadQuery("reason: say why; it is kept with the decision")
         number = id_of(request.match_info)
@@ -179,15 +180,15 @@ class Views:
         )
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        who = str(form.get("who", "")).strip()
+        form = await read_form(request)
+        who = written(form.get("who"), WHO_MAX)
         if not is_same_site(request.headers):
             raise Refused(403, "this did not come from a page of ours: open the page again")
-        if not self._access.is_open or not self._access.is_token(str(form.get("token", ""))):
+        if not self._access.is_open or not self._access.is_token(form.get("token", "")):
             raise Refused(401, "that is not the token")
         if not who:
             raise BadQuery("who: say who you are; it is kept with what you do")
-        response = _see(_back(str(form.get("back", ""))))
+        response = _see(_back(form.get("back", "")))
         secure = "https" in (request.scheme, request.headers.get("X-Forwarded-Proto"))
         session = self._access.session(who, self._sources.clock())
         response.set_cookie(
@@ -228,9 +229,8 @@ class Views:
             **values,
             "params": defaultdict(str, values.get("params", {})),
         }
-        return web.Response(
-            text=self._renderer.page(template, shown), content_type="text/html", status=status
-        )
+        text = self._renderer.page(template, shown).encode("utf-8", "replace")  # an address may hold anything
+        return web.Response(body=text, content_type="text/html", charset="utf-8", status=status)
 
     def _failed(self, request: web.Request, status: int, text: str) -> web.StreamResponse:
         if request.path.startswith(f"{API}/"):
@@ -272,15 +272,3 @@ def _back(text: str | None) -> str:
     """A page of ours to go on with, never another site's."""
     ours = text is not None and text.startswith("/") and not text.startswith(("//", "/\\"))
     return text if ours and text is not None and text.isprintable() else "/"
-
-
-async def _json_object(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":
-        raise BadQuery("the body must be JSON, and its Content-Type say so")
-    try:
-        said = await request.json()
-    except ValueError:
-        raise BadQuery("the body is not JSON") from None
-    if not isinstance(said, dict):
-        raise BadQuery("the body is not a JSON object")
-    return said

@@ -5,7 +5,7 @@ Built by `pipeline.web`; handed to every page and every action.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.records import Topology
@@ -29,14 +29,16 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """`modes`: region → its mode, in the order of the settings. `lag` waits for the network, as does every
-    read from `engine`: pages are read in threads."""
+    """`modes`: region → its mode, in the order of the settings. `stopped`: what this process takes nothing
+    from, in words. `lag` waits for the network, as does every read from `engine`: pages are read in
+    threads."""
 
     engine: Engine
     clock: Callable[[], int]
     topology: Topology
     modes: Mapping[str, str]
     lag: Callable[[], Lag] = Lag
+    stopped: Callable[[], Sequence[str]] = tuple
 
 
 class NotThere(LookupError):

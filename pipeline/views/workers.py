@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.outbox.pulses import Pulse
+from pipeline.outbox.pulses import STOPPED, Pulse
 
 SILENT_MS: Final = 20_000
 """A worker that was not heard of for so long is taken for gone: four beats."""
@@ -18,7 +18,8 @@ SILENT_MS: Final = 20_000
 @dataclass(frozen=True, slots=True)
 class Workers:
     """`count`: those that live. `heard`: when any was heard of last. `reachable`: None where nobody knows;
-    False where one of them gets no answer. `since`: since when it is so."""
+    False where one of them gets no answer. `since`: since when it is so. `stopped`: what one of them takes
+    nothing from, and why."""
 
     count: int
     heard: int | None
@@ -27,6 +28,7 @@ class Workers:
     reason: str | None
     lanes: int
     busy: int
+    stopped: str | None = None
 
 
 def workers(pulses: Sequence[Pulse], now: int) -> Workers:
@@ -42,6 +44,7 @@ def workers(pulses: Sequence[Pulse], now: int) -> Workers:
         reason=next((one.reason for one in [*those, *alive] if one.reason is not None), None),
         lanes=sum(one.lanes for one in alive),
         busy=sum(one.busy for one in alive),
+        stopped=next((text for one in alive if (text := one.reason or "").startswith(STOPPED)), None),
     )
 
 

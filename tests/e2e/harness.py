@@ -141,6 +141,10 @@ class Processes:
         """Of the process of that name."""
         return environment()
 
+    def pids(self) -> dict[str, int]:
+        """Of those that run."""
+        return {name: one.pid for name, one in self._running.items() if one.poll() is None}
+
     def kill(self, name: str) -> None:
         """By SIGKILL; it must have been running."""
         assert self._running[name].poll() is None, f"{name} had ended by itself\n{self.logs()}"

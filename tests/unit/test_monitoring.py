@@ -52,6 +52,7 @@ FEARED: dict[str, Metric] = {
     "work that nobody takes": catalogue.COMMITTED,
     "a worker that finishes nothing": catalogue.STALLED,
     "a lane that is stuck": catalogue.LANE_SILENT,
+    "a stream that can't be read": catalogue.STOPPED,
     "a list that was not believed": catalogue.SCAN_RESULT,
     "scans that do not come": catalogue.SCAN_DONE,
     "regions that are not equal": catalogue.DIFFERENCES,

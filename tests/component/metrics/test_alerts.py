@@ -87,6 +87,9 @@ CASES: Final[dict[str, tuple[Series, Series]]] = {
         'region_sync_scan_found{region="r1",outcome="missing"}', steady(1), steady(0)
     ),
     "RegionSyncDeadLetters": one('region_sync_dead_letters_total{region="r1"}', growing(1), steady(7)),
+    "RegionSyncConsumerStopped": one(
+        'region_sync_consumer_stopped{topic="region-sync.observations"}', steady(1), steady(0)
+    ),
     "RegionSyncApiFailing": (calls(unreachable=6, ok=1), calls(unreachable=1, ok=6)),
     "RegionSyncBlind": one('region_sync_source_up{source="kafka"}', steady(0), steady(1)),
     "RegionSyncHubAway": ({}, {'region_sync_source_up{source="kafka"}': steady(1)}),

@@ -311,8 +311,8 @@ FILES = [
     (b"regions: \xff\xfe", "is not UTF-8 text: save it as such"),
     (
         b"a: !!python/object:os.system x",
-        "line 1, column 4: this is not YAML (could not determine a constructor for the tag "
-        "'tag:yaml.org,2002:python/object:os.system'): correct it, with spaces for indentation",
+        "line 1, column 4: this is not YAML (could not determine a constructor for the tag): "
+        "correct it, with spaces for indentation",
     ),
 ]
 

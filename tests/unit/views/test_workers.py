@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.outbox.pulses import Pulse
+from pipeline.outbox.pulses import STOPPED, Pulse
 from pipeline.views.workers import SILENT_MS, Workers, workers
 from tests.unit.outbox.builders import NOW
 
@@ -14,6 +14,8 @@ YES = Pulse("r1", "w1", NOW, lanes=64, busy=3, reachable=True, since=NOW - 900, 
 NO = replace(YES, worker="w2", busy=9, reachable=False, since=NOW - 50, reason="connection refused")
 NEW = replace(YES, worker="w3", busy=0, reachable=None, since=None)
 OLD = replace(NO, worker="w4", time=NOW - SILENT_MS)
+WORDS = f"{STOPPED} region-sync.events.r1 for 60 s: 60 dead letters within a minute"
+FULL = replace(YES, worker="w6", reason=WORDS)
 RETRIES = replace(YES, worker="w5", since=NOW - 1_000, reason="database: locked")
 
 
@@ -28,6 +30,12 @@ RETRIES = replace(YES, worker="w5", since=NOW - 1_000, reason="database: locked"
         pytest.param([NEW, YES], Workers(2, NOW, True, NOW - 900, None, 128, 3), id="and one just begun"),
         pytest.param(
             [YES, RETRIES], Workers(2, NOW, True, NOW - 1_000, "database: locked", 128, 6), id="retries"
+        ),
+        pytest.param([YES, FULL], Workers(2, NOW, True, NOW - 900, WORDS, 128, 6, WORDS), id="stopped"),
+        pytest.param(
+            [NO, FULL],
+            Workers(2, NOW, False, NOW - 50, "connection refused", 128, 12, WORDS),
+            id="stopped, and one without an answer",
         ),
     ],
 )
