@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -48,6 +48,17 @@ class Place:
     regions: frozenset[str]
     report: Report = SILENT
     letters_per_minute: int = PER_MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Word of a region that was taken out of the settings, or is left out: nothing is wrong with it, and what
+    it says must not stop the others."""
+
+    reason: str
+
+
+Putting = Callable[[bytes | None, bytes, str], Awaitable[None]]
 
 
 class Hub:
@@ -138,10 +149,14 @@ class Hub:
         while seen:
             count = await self.guard.patiently("merge", partial(self._once, seen))
             seen = seen[count:]
-        for taken, reason in zip(batch, read, strict=True):
-            if isinstance(reason, str):  # after all that is good: there may be no room for long
+        for taken, one in zip(
+            batch, read, strict=True
+        ):  # after all that is good: there may be no room for long
+            if isinstance(one, Foreign):
+                await self._put_away(taken, one.reason, self.letters.set_aside)
+            elif isinstance(one, str):
                 await self.letters.room()
-                await self._bury(taken, reason)
+                await self._put_away(taken, one, self.letters.bury)
 
     async def _once(self, seen: Sequence[Seen]) -> int:
         """One transaction and what follows from it; how many observations it took."""
@@ -171,22 +186,21 @@ class Hub:
         for row, desired, _ in rows:
             tell_sent(desired, row)
 
-    async def _bury(self, taken: Taken, reason: str) -> None:
+    async def _put_away(self, taken: Taken, reason: str, put: Putting) -> None:
         if taken.partition not in self._given_up:
-            letter = partial(self.letters.bury, taken.key, taken.value, reason)
-            await self.guard.patiently("dead letter", letter)
+            await self.guard.patiently("dead letter", partial(put, taken.key, taken.value, reason))
 
-    def _read(self, taken: Taken) -> Seen | str:
+    def _read(self, taken: Taken) -> Seen | Foreign | str:
         """What it says, or why it is a dead letter."""
         try:
             observation = wire.observation(taken.value)
         except wire.Unreadable as error:
             return str(error)
         wrong = flaw(observation)
-        if wrong is None and observation.region not in self._regions:
-            wrong = f"region {observation.region!r} takes no part"
         if wrong is not None:
             return wrong
+        if observation.region not in self._regions:
+            return Foreign(f"region {observation.region!r} takes no part")
         return Seen(observation, Position(f"{self._epoch}/{taken.partition[1]}", taken.offset))
 
 

@@ -59,14 +59,18 @@ class Letters:
         log.warning("%s: messages are taken again", self.topic)
 
     async def bury(self, key: bytes | None, value: bytes, reason: str, region: str = "") -> None:
-        """Returns when Kafka has the letter. Raises `TemporaryError`."""
-        headers = {topics.HEADER_REASON: reason[:REASON_MAX].encode("utf-8", "replace").decode()}
-        if region:
-            headers[topics.HEADER_REGION] = region
-        log.warning("%s: dead letter: %s", self.topic, headers[topics.HEADER_REASON])
-        await self._publisher.publish([Message(topics.DEAD_LETTERS, key, value, headers)])
+        """Returns when Kafka has the letter, which counts. Raises `TemporaryError`."""
+        await self.set_aside(key, value, reason, region)
         if self._quota.spend(self._clock()):
             log.error(
                 "%s; they are kept, and what follows stays in Kafka. Mend the cause and start it again",
                 self.stopped,
             )
+
+    async def set_aside(self, key: bytes | None, value: bytes, reason: str, region: str = "") -> None:
+        """Likewise, of a letter that does not count: it is well made, and nobody asked for it."""
+        headers = {topics.HEADER_REASON: reason[:REASON_MAX].encode("utf-8", "replace").decode()}
+        if region:
+            headers[topics.HEADER_REGION] = region
+        log.warning("%s: dead letter: %s", self.topic, headers[topics.HEADER_REASON])
+        await self._publisher.publish([Message(topics.DEAD_LETTERS, key, value, headers)])

@@ -228,6 +228,20 @@ async def test_the_hub_merges_what_is_good_before_it_stops(rig: Rig) -> None:
     running.cancel()
 
 
+async def test_a_region_that_was_left_out_stops_nobody(rig: Rig) -> None:
+    kafka, done = Topics(), list[bytes]()
+    hub = hub_of(rig, kafka, per_minute=2)
+    running = asyncio.create_task(hub.run(50))
+    said = [wire.encode(domain("left-out", f"d{number}")) for number in range(9)]
+    for value in (*said, wire.encode(domain(FAR, "one"))):
+        await hub.take(taken(topics.OBSERVATIONS, value, done))
+    await until(lambda: len(done) == 10, "all are acknowledged")
+    assert hub.letters.stopped is None
+    assert letters(kafka) == said
+    assert len(kafka.take(topics.desired(HERE))) == 1
+    running.cancel()
+
+
 # --- in earnest: Faust, a broker, restarts
 
 

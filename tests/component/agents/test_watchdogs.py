@@ -246,13 +246,13 @@ async def test_the_process_ends_with_the_watchdog_s_code(
     else:
         monkeypatch.setattr(Resources, "read", hang)
     monkeypatch.setattr(worker, "STOP_LIMIT_S", LIMIT_S)  # not `os._exit`: this is the tests' process
-    caplog.set_level(logging.ERROR, "pipeline.app")
+    caplog.set_level(logging.ERROR, "pipeline.consuming")
     async with staged(tmp_path) as stage:
         made = await Api(stage.region).domain("dom")
         await stage.hint(Kind.DOMAIN, made)
         found, app = await served(stage, limit_s)
     assert (found, exit_code([app])) == (code, code)
-    (line,) = [one.getMessage() for one in caplog.records if one.name == "pipeline.app"]
+    (line,) = [one.getMessage() for one in caplog.records if one.name == "pipeline.consuming"]
     assert words in line and "Stuck" in line
     if code == EXIT_LANE:
         assert made in line

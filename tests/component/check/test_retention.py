@@ -51,8 +51,8 @@ def test_what_is_too_short(kept: Kept, words: str | None) -> None:
 def test_topics_are_made_to_keep_the_longest_outage(kafka_bootstrap: str) -> None:
     name = f"kept-{uuid.uuid4().hex}"
     admin = Kafka(kafka_bootstrap, {})
-    admin.ensure_topics([name], PARTITIONS, 3 * DAY_MS)
-    admin.ensure_topics([name], PARTITIONS, 9 * DAY_MS)
+    admin.ensure_topics([name], PARTITIONS, kept_ms=3 * DAY_MS)
+    admin.ensure_topics([name], PARTITIONS, kept_ms=9 * DAY_MS)
     assert admin.kept([name, f"none-{name}"]) == {name: Kept(3 * DAY_MS, -1)}, "it is never changed"
 
 
@@ -67,7 +67,7 @@ async def test_a_topic_that_keeps_less_is_a_warning_and_stays_as_it_is(
     for future in made.create_topics([NewTopic(short, PARTITIONS, 1, config=config)]).values():
         future.result(LIMIT_S)
     admin = Kafka(kafka_bootstrap, {})
-    admin.ensure_topics([right], PARTITIONS, 2 * DAY_MS)
+    admin.ensure_topics([right], PARTITIONS, kept_ms=2 * DAY_MS)
     findings = [one for one in await kafka.examine(settings) if "outage_days" in one.detail]
     assert [(one.verdict, one.what) for one in findings] == [(Verdict.WARN, "topics")]
     assert f"{short}: 1 days" in findings[0].detail and right not in findings[0].detail
@@ -82,7 +82,7 @@ def test_a_process_says_so_at_its_start(
     short, right = own(settings)
     monkeypatch.setattr("pipeline.worker.topic_names", lambda _: [short, right])
     monkeypatch.setattr("pipeline.worker.topics.OBSERVATIONS", right)
-    Kafka(kafka_bootstrap, {}).ensure_topics([short], PARTITIONS, DAY_MS)
+    Kafka(kafka_bootstrap, {}).ensure_topics([short], PARTITIONS, kept_ms=DAY_MS)
     with caplog.at_level(logging.WARNING, "pipeline.worker"):
         wire(settings).engine.dispose()
     told = [one.getMessage() for one in caplog.records if one.name == "pipeline.worker"]

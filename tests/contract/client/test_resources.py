@@ -10,7 +10,7 @@ import pytest
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound, Refused, Unauthorised, UuidUsed
 from pipeline.cloudstack.resources import Resources
-from pipeline.cloudstack.session import Credentials
+from pipeline.cloudstack.session import SKEW_MAX_MS, Credentials
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.sandbox.launch import SimulatedRegion, now_ms
 
@@ -92,7 +92,7 @@ async def test_a_wrong_secret_is_temporary(region: SimulatedRegion) -> None:
 
 async def test_a_clock_that_is_wrong_is_temporary(region: SimulatedRegion) -> None:
     own = Credentials(region.service.apikey, region.service.secretkey)
-    client = CloudStack(ClientSettings(region.endpoint, own), clock=lambda: now_ms() - 3_600_000)
+    client = CloudStack(ClientSettings(region.endpoint, own), clock=lambda: now_ms() - 2 * SKEW_MAX_MS)
     with pytest.raises(Unauthorised, match="clocks"):
         await client.call("listUsers", {})
     await client.aclose()
