@@ -19,6 +19,7 @@ from bridges import rabbitmq
 from bridges.bridge import Bridge, BridgeSettings
 from bridges.kafka import KafkaSink, Unread
 from bridges.relay import Record
+from bridges.topology import BusSettings
 from pipeline.agents.publish import Message, Publisher
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.errors import Unreachable
@@ -146,7 +147,7 @@ def test_no_client_waits_for_ever() -> None:
     assert 0 < engine_module.CONNECT_LIMIT_S <= engine_module.NETWORK_LIMIT_S <= 60
     assert 0 < ClientSettings("http://h", Credentials("k", "s")).timeout_s <= 60
     assert 0 < ClientSettings("http://h", Credentials("k", "s")).job_timeout_s <= 900
-    parameters = rabbitmq._parameters("amqp://h/")
+    parameters = rabbitmq._parameters(BusSettings("amqp://h/", "exchange", "queue"))
     assert 0 < parameters.heartbeat <= 60
     assert 0 < parameters.socket_timeout <= 60
     assert 0 < parameters.stack_timeout <= 60

@@ -30,6 +30,8 @@ OTHER = record(Kind.DOMAIN, "d2", "other")
 ACCOUNT = record(Kind.ACCOUNT, "a1", "acme", "d1")
 USER = record(Kind.USER, "u1", "jo", "a1")
 PLAN = record(Kind.USER, "u2", "planned", "a1")
+EARLY = record(Kind.ACCOUNT, "a9", "early", "d9")
+"""It was seen before its domain, which turns out to be `OTHER`."""
 NOT_EQUAL: Final = frozenset({"id", "outbox_id"})
 """Numbers that a transaction which was rolled back has used up."""
 
@@ -49,7 +51,7 @@ def prepared(engine: Engine) -> World:
     clock = Clock()
     world = World(engine, HubStore(engine, clock), RegionStore(engine, "r2", clock))
     AuditStore(engine).save_regions([RegionRow("r2", "h", "/", "", "", is_master=False)])
-    keep(world.hub, DOMAIN, OTHER, ACCOUNT, USER, regions=("r1", "r2"))
+    keep(world.hub, DOMAIN, OTHER, ACCOUNT, USER, EARLY, regions=("r1", "r2"))
     changes = []
     for one in (DOMAIN, ACCOUNT, USER):
         stored = world.hub.load([one.uuid])[one.uuid]
@@ -104,7 +106,7 @@ def _republished(world: World) -> None:
 Write = Callable[[World], Any]
 
 CASES: Final[dict[str, Write]] = {
-    "HubStore.adopt": lambda world: world.hub.adopt("d1", "d2"),
+    "HubStore.adopt": lambda world: world.hub.adopt("d9", "d2"),
     "HubStore.commit": lambda world: world.hub.commit(world.merged, LATER),
     "HubStore.published": lambda world: world.hub.published([*world.ids.values()], LATER),
     "HubStore.keep_dead_letters": _letters,
