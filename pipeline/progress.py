@@ -7,13 +7,11 @@ the embedded mode, whose watermark may only move over events that were merged; `
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka import admin as kafka
+from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
 from pipeline.core.errors import TemporaryError
 
@@ -31,6 +29,7 @@ READING: Final = {
     "queued.max.messages.kbytes": "64",
     "log_level": "2",
 }
+Ask = Callable[..., list[TopicPartition]]
 Offsets = dict[int, int]
 """Partition → offset of the next message."""
 
@@ -98,29 +97,30 @@ class Lag:
 
 
 class Lags:
-    """Of many topics at once, by few requests and one connection. Every method waits for the network."""
+    """Of many topics at once, by few requests. Every method waits for the network. A consumer a group tells
+    how far that is: librdkafka's admin client, which could tell of all, ends the process when it is asked
+    just as a broker goes away (2.16, `rd_kafka_enq_once_del_source_return`)."""
 
     def __init__(self, brokers: str, options: Mapping[str, str], partitions: int) -> None:
-        self._admin = kafka.AdminClient({**options, "bootstrap.servers": brokers, "log_level": "2"})
+        self._reading = {**READING, **options, "bootstrap.servers": brokers}
+        self._consumer = Consumer(self._reading)
+        self._groups: dict[str, Consumer] = {}
         self._partitions = range(partitions)
-        self._consumer = Consumer({**READING, **options, "bootstrap.servers": brokers})
 
     def read(self, consumed: Mapping[str, Sequence[str]]) -> dict[str, Lag]:
         """Topic → its lag, for each group's topics. Raises `TemporaryError`."""
-        names = [name for group in consumed.values() for name in group]
-        latest: Any = kafka.OffsetSpec.latest()  # type: ignore[attr-defined,no-untyped-call]
-        ends = self._admin.list_offsets(dict.fromkeys(self._places(names), latest), request_timeout=SOON_S)
-        asked = {group: self._committed(group, names) for group, names in consumed.items()}
-        done = dict(pair for future in asked.values() for pair in _committed(_result(future)))
-        found = dict.fromkeys(names, Lag(0, 0))
+        found: dict[str, Lag] = {}
         behind = []
-        for place, end in ends.items():
-            committed = done.get((place.topic, place.partition), 0)
-            so_far = found[place.topic]
-            left = max(0, _result(end).offset - committed)
-            found[place.topic] = Lag(so_far.committed + committed, so_far.left + left)
-            if left:
-                behind.append(TopicPartition(place.topic, place.partition, committed))
+        for group, names in consumed.items():
+            ends = self._told(self._consumer.offsets_for_times, self._places(names, OFFSET_END))
+            done = self._told(self._group(group).committed, self._places(names))
+            for place, end in ends.items():
+                committed = max(done.get(place, 0), 0)
+                left = max(0, end - committed)
+                so_far = found.get(place[0], Lag(0, 0))
+                found[place[0]] = Lag(so_far.committed + committed, so_far.left + left)
+                if left:
+                    behind.append(TopicPartition(*place, committed))
         for topic, since in self._oldest(behind).items():
             found[topic] = replace(found[topic], since=since)
         return found
@@ -128,9 +128,24 @@ class Lags:
     def answers(self, topic: str) -> None:
         """Raises `TemporaryError` while Kafka does not answer."""
         try:
-            self._admin.list_topics(topic, timeout=SOON_S)
+            self._consumer.list_topics(topic, timeout=SOON_S)
         except KafkaException as error:
             raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+
+    def _group(self, name: str) -> Consumer:
+        if name not in self._groups:
+            self._groups[name] = Consumer({**self._reading, "group.id": name})
+        return self._groups[name]
+
+    def _told(self, ask: Ask, places: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        try:
+            answer = ask(places, timeout=SOON_S)
+        except KafkaException as error:
+            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+        for one in answer:
+            if one.error is not None:
+                raise TemporaryError(f"Kafka does not tell of {one.topic}/{one.partition}: {one.error.str()}")
+        return {(one.topic, one.partition): one.offset for one in answer}
 
     def _oldest(self, behind: list[TopicPartition]) -> dict[str, int]:
         """Topic → when the first of its messages in these places was written, in ms."""
@@ -152,24 +167,5 @@ class Lags:
             self._consumer.unassign()
         return found
 
-    def _places(self, names: Sequence[str]) -> list[TopicPartition]:
-        return [TopicPartition(name, number) for name in names for number in self._partitions]
-
-    def _committed(self, group: str, names: Sequence[str]) -> Future[Any]:
-        wanted = [ConsumerGroupTopicPartitions(group, self._places(names))]
-        asked: Future[Any] = self._admin.list_consumer_group_offsets(wanted, request_timeout=SOON_S)[group]
-        return asked
-
-
-def _committed(found: ConsumerGroupTopicPartitions) -> Iterator[tuple[tuple[str, int], int]]:
-    for one in found.topic_partitions or ():
-        yield (one.topic, one.partition), max(one.offset, 0)
-
-
-def _result(future: Future[Any]) -> Any:
-    try:
-        return future.result(TIMEOUT_S)
-    except KafkaException as error:
-        raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
-    except TimeoutError as error:
-        raise TemporaryError("Kafka does not answer") from error
+    def _places(self, names: Sequence[str], offset: int = OFFSET_INVALID) -> list[TopicPartition]:
+        return [TopicPartition(name, number, offset) for name in names for number in self._partitions]
