@@ -18,7 +18,7 @@ from pipeline.agents.calls import Caller, Found, ParentGone
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.removal import Remover
 from pipeline.agents.report import tell_applied
-from pipeline.cloudstack.errors import Refused
+from pipeline.cloudstack.errors import BelowItself, Refused
 from pipeline.cloudstack.eventlog import History
 from pipeline.core.effect import Futile, again, difference
 from pipeline.core.entities import ROOT, Fields, Kind, Snapshot
@@ -74,6 +74,8 @@ class Applier:
                 futile = again(context.futile, error.futile)
                 settlement = ending.without_effect(desired, context, futile, self._desk.clock())
                 told = False
+            except BelowItself:
+                settlement, told = ending.below_itself(desired, context, self._desk.clock()), False
             except PermanentError as error:
                 settlement, told = ending.refused(desired, context, error, self._desk.clock()), False
             except ParentGone:

@@ -104,6 +104,13 @@ def parked(desired: Desired, context: Context, blocker: str, now: int) -> Settle
     return replace(waiting, waits_for=blocker, due_time=now + PARK_MS, context_time=context.time)
 
 
+def below_itself(desired: Desired, context: Context, now: int) -> Settlement:
+    """Until what it is to be moved below has itself moved out of it: two regions moved domains about at the
+    same time, and the other's desired state is on its way."""
+    waiting = parked(desired, context, context.parent, now)
+    return replace(waiting, message=f"{waiting.message}, which is still below it")
+
+
 def parked_with_held(desired: Desired, context: Context, blocker: str, now: int) -> Settlement:
     """Until a person, or a time, has let the entity in the way go."""
     waiting = parked(desired, context, blocker, now)

@@ -11,7 +11,8 @@ package.
        ├─ NotFound       no such entity (`param` tells which of the ids, when CloudStack does)
        ├─ NameTaken      another domain, account or user has the name
        ├─ UuidUsed       the UUID was used once in that region, and can never be used there again
-       └─ NotEmpty       a domain that still has something below it
+       ├─ NotEmpty       a domain that still has something below it
+       └─ BelowItself    a domain that is to be moved below what is below it
 
 A call that failed may have been carried out all the same (a timeout after it was sent, a job given up):
 whoever calls again reads first. In: command, HTTP status and body. Out: the error, or None. Called by the
@@ -75,6 +76,10 @@ class NotEmpty(Refused):
     """The domain has accounts or domains below it."""
 
 
+class BelowItself(Refused):
+    """A domain can't be moved below what is below it here: that has to go elsewhere first."""
+
+
 _PARAM: Final = re.compile(r"Invalid parameter (\w+) value=")
 
 _NOT_FOUND: Final = re.compile(
@@ -88,6 +93,7 @@ _NOT_FOUND: Final = re.compile(
 _NAME_TAKEN: Final = re.compile(r"^(?!.*\bAPI key\b).*(?:already exists|with the proposed name)", re.I | re.S)
 _UUID_USED: Final = re.compile(r"^\s*Entity already exists\s*$")
 _DOMAIN_UUID_USED: Final = re.compile(r'DomainVO.*"domain" is null')
+_BELOW_ITSELF: Final = re.compile(r"cannot be one of its children")
 _NOT_EMPTY: Final = re.compile(r"make sure all users and sub domains have been removed", re.IGNORECASE)
 
 _SYNCED: Final = re.compile(r"(?:create|update|move|enable|lock|disable|delete)(?:Domain|Account|User)$")
@@ -172,6 +178,8 @@ def _verdict(command: str, code: int, text: str) -> type[Refused]:
         return UuidUsed
     if _NOT_EMPTY.search(text):
         return NotEmpty
+    if command == "moveDomain" and _BELOW_ITSELF.search(text):
+        return BelowItself
     if _SYNCED.match(command) and _NAME_TAKEN.search(text):
         return NameTaken
     return NotFound if _NOT_FOUND.search(text) else Refused

@@ -99,6 +99,22 @@ async def test_what_has_no_parent_yet_is_parked_and_woken_by_it(rig: Rig) -> Non
     assert list(rig.region.dump()["accounts"]) == ["ROOT/dom|acc"]
 
 
+async def test_what_is_to_go_below_what_is_still_below_it_waits_for_that(rig: Rig) -> None:
+    """Two regions moved domains about: in this one the other's move comes second."""
+    await rig.tell(domain(FAR, "one"))
+    await rig.tell(domain(FAR, "two", parent="one"))
+    (second,) = rig.merge(domain(FAR, "two"))
+    (first,) = rig.merge(domain(FAR, "one", parent="two"))
+    await rig.give(first)
+    waiting = rig.outbox(first)
+    assert (waiting["state"], waiting["waits_for"]) == ("pending", "two")
+    assert waiting["message"] == "waits for two, which is still below it"
+    await rig.give(second)
+    await rig.send_due()
+    assert rig.outbox(first)["state"] == "delivered"
+    assert set(rig.region.dump()["domains"]) == {"ROOT/two", "ROOT/two/one"}
+
+
 async def test_a_parked_row_disturbs_no_other(rig: Rig) -> None:
     (stuck,) = rig.merge(account(FAR, "acc", parent="nowhere"))
     (free,) = rig.merge(domain(FAR, "dom"))

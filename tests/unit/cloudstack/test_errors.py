@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.cloudstack.errors import (
+    BelowItself,
     Busy,
     NameTaken,
     NotEmpty,
@@ -167,6 +168,6 @@ def test_an_answer_without_a_response_is_temporary() -> None:
 def test_the_tree_has_two_trunks() -> None:
     for kind in (Busy, Throttled, Unauthorised):
         assert issubclass(kind, TemporaryError)
-    for refused in (NotFound, NameTaken, UuidUsed, NotEmpty):
+    for refused in (NotFound, NameTaken, UuidUsed, NotEmpty, BelowItself):
         assert issubclass(refused, Refused)
         assert issubclass(refused, PermanentError)
