@@ -23,7 +23,7 @@ from pipeline.agents.report import tell_applied
 from pipeline.agents.tenure import Lost
 from pipeline.cloudstack.errors import BelowItself, Refused
 from pipeline.cloudstack.eventlog import History
-from pipeline.core.effect import Futile, again, difference
+from pipeline.core.effect import Futile, again, difference, unlike
 from pipeline.core.entities import ROOT, Fields, Kind, Snapshot
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.core.events import SCAN
@@ -157,7 +157,8 @@ class Applier:
             await asyncio.to_thread(self._desk.store.came_with, desired.uuid, came)
         wrote = bool(planned.calls) and not planned.left_alone
         seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version, lost, wrote=wrote)
-        await self._desk.publish(after, seen, desired.uuid)
+        unseen = unlike(_in_local(desired.fields, context), after.fields)
+        await self._desk.publish(after, replace(seen, unseen=unseen), desired.uuid)
         return ending.delivered(desired, context, planned, after), True
 
     async def _over(self, desired: Desired, context: Context) -> Settlement | None:

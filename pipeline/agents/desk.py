@@ -46,6 +46,7 @@ class Sighting:
     lost: bool = False
     created: int | None = None
     wrote: bool = False
+    unseen: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class Desk:
             created=sighting.created,
             term=self.tenure.before_word(),
             wrote=sighting.wrote,
+            unseen=sighting.unseen,
         )
         await self._publisher.publish([Message(topics.OBSERVATIONS, key.encode(), wire.encode(observation))])
 

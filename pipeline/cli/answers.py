@@ -34,6 +34,7 @@ TIMEOUT_S: Final = 30.0
 ANSWER_MAX: Final = 64 * 1024 * 1024
 """Bytes of an answer: five hundred rows with messages of a megabyte are never met."""
 API: Final = "/api/v1"
+"""As in `views.routes`, which is not loaded to ask somebody else."""
 _HOLE: Final = re.compile(r"\{(\w+):?([^}]*)\}")
 """As aiohttp writes them: `{id}`, `{uuid:.+}`."""
 
@@ -59,8 +60,8 @@ class Here:
         from pipeline.views.routes import PAGES
         from pipeline.views.sources import BadQuery, NotThere
 
-        for page in sorted(PAGES, key=lambda one: "{" in one.path):
-            found = _match(page.api or page.path, path)
+        for page in sorted(PAGES, key=lambda one: "{" in one.api_path):
+            found = _match(page.api_path, API + path)
             if found is not None:
                 try:
                     return page.read(self.sources, {**_said(asked), **found})
@@ -72,7 +73,7 @@ class Here:
         from pipeline.views.routes import ACTIONS
 
         for action in ACTIONS:
-            found = _match(action.path, path)
+            found = _match(action.api_path, API + path)
             if found is not None:
                 action.do(self.sources, int(found["id"]), by(reason))
                 return

@@ -42,6 +42,13 @@ def difference(wanted: Fields | None, got: Fields | None, left_alone: Collection
     )
 
 
+def unlike(wanted: Fields | None, got: Fields | None) -> tuple[str, ...] | None:
+    """The fields that are not as wanted; None where there is nothing to compare."""
+    if wanted is None or got is None:
+        return None
+    return tuple(name for name, text in got.items() if text != wanted.get(name))
+
+
 def again(last: Futile | None, now: Futile) -> Futile:
     """`now`, counted with the tries before it that left the same difference."""
     if last is None or last.difference != now.difference:

@@ -16,7 +16,6 @@ from typing import Final
 
 from pipeline.core.entities import NEVER_CLEARED
 from pipeline.core.records import (
-    SENT_KEPT,
     Conflict,
     Desired,
     Life,
@@ -28,6 +27,7 @@ from pipeline.core.records import (
     Stamp,
     Topology,
     Value,
+    remembered,
 )
 
 PARENT: Final = "parent"
@@ -98,6 +98,11 @@ def is_outdated(record: Record, seen: Observation) -> bool:
     return 0 < seen.term < record.region(seen.region).term
 
 
+def is_ours(seen: Observation, name: str) -> bool:
+    """Rule 2a: what apply has just brought there was sent, maybe too long ago to be remembered."""
+    return seen.unseen is not None and name not in seen.unseen
+
+
 def is_echo(state: RegionState, name: str, text: str) -> bool:
     """Rule 2a: what the region was known to hold, or what was sent to it, is no news from it."""
     if state.confirmed is not None and state.confirmed.get(name) == text:
@@ -121,7 +126,7 @@ def _outdated(record: Record, seen: Observation, at: Position) -> Merged:
     if not seen.wrote or seen.applied is None or seen.fields in (None, wanted):
         return Merged(passed, Outcome.OUTDATED)
     state, version = record.region(seen.region), record.version + 1
-    sent = (Sent(seen.applied, seen.fields), *state.sent, Sent(version, wanted))[-SENT_KEPT:]
+    sent = remembered(Sent(seen.applied, seen.fields), *state.sent, Sent(version, wanted))
     regions = record.regions | {seen.region: replace(state, sent=sent)}
     again = Desired(seen.region, record.kind, record.uuid, version, wanted, seen.fields)
     return Merged(replace(passed, version=version, regions=regions), Outcome.OUTDATED, (again,))
@@ -183,7 +188,8 @@ def _present(
     for name, text in (seen.fields or {}).items():
         current = merged.get(name)
         orphaned = name == PARENT and current is not None and current.text in graves and text not in graves
-        if current is None or text == current.text or (is_echo(state, name, text) and not orphaned):
+        known = is_ours(seen, name) or is_echo(state, name, text)
+        if current is None or text == current.text or (known and not orphaned):
             continue
         if name in NEVER_CLEARED and not text:
             continue
@@ -283,7 +289,7 @@ def _addressed(record: Record, names: Sequence[str]) -> tuple[Record, tuple[Desi
     desired = []
     for name in names:
         state = record.region(name)
-        sent = (*state.sent, Sent(version, wanted))[-SENT_KEPT:]
+        sent = remembered(*state.sent, Sent(version, wanted))
         regions[name] = replace(state, sent=sent)
         desired.append(Desired(name, record.kind, record.uuid, version, wanted, state.confirmed))
     return replace(record, version=version, regions=regions), tuple(desired)

@@ -13,8 +13,9 @@ from typing import Final
 from pipeline.core.entities import Kind
 
 SENT_KEPT: Final = 32
-"""How many desired states on their way to one region a record remembers. A region that is away for long gets
-more; the oldest are forgotten, which costs at most a needless comparison, never a value."""
+"""How many desired states on their way to one region a record remembers: of more, those in the middle are
+forgotten. The oldest may have been written and not told, the newest will be; those between are superseded
+before they are begun."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +66,13 @@ class Sent:
 
     version: int
     fields: dict[str, str] | None
+
+
+def remembered(*sent: Sent) -> tuple[Sent, ...]:
+    """The oldest and the newest of too many."""
+    if len(sent) <= SENT_KEPT:
+        return sent
+    return (*sent[: SENT_KEPT // 2], *sent[-(SENT_KEPT - SENT_KEPT // 2) :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,9 @@ class Observation:
     `founder`: for an account, its oldest user there. `lost`: it is absent, and nobody removed it there: the
     region lost it (a backup was restored), or never had it. `created`: when it was made there, where a scan
     found it (ms). `term`: the number under which its worker held the entity, greater for each worker after
-    it; 0: not told. `wrote`: all of it is our own writing, made just now; nothing was left alone.
+    it; 0: not told. `wrote`: all of it is our own writing, made just now; nothing was left alone. `unseen`:
+    of an apply's result the fields that do not hold what `applied` was to bring; all others do, however long
+    ago that was sent. None: not told.
     """
 
     region: str
@@ -151,6 +161,7 @@ class Observation:
     created: int | None = None
     term: int = 0
     wrote: bool = False
+    unseen: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -13,7 +13,6 @@ from sqlalchemy import Engine
 from pipeline.cli.answers import ANSWER_MAX
 from pipeline.core.entities import Kind
 from pipeline.core.records import Topology
-from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.hub import Change, HubStore
 from pipeline.outbox.schema import audit
 from pipeline.views.access import Access
@@ -45,12 +44,10 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    migrate(url)
-    opened = open_database(url)
-    furnish(opened)
-    yield opened
-    opened.dispose()
+def engine(engine: Engine) -> Engine:
+    """With a little of everything in it."""
+    furnish(engine)
+    return engine
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from sqlalchemy import Engine, text
 from pipeline.cli.person import login_name
 from pipeline.core.entities import Kind
 from pipeline.outbox.audit import CallRow
-from pipeline.outbox.engine import migrate, open_database, writing
+from pipeline.outbox.engine import migrate, writing
 from pipeline.outbox.gaps import GapStore
 from pipeline.outbox.hub import Change, HubStore
 from pipeline.outbox.lookup import Tables, find, tables
@@ -25,14 +24,6 @@ from tests.unit.outbox.builders import NOW, Clock, at, keep, record, row, settle
 DOMAIN = record(Kind.DOMAIN, "d-1", "emea")
 ACCOUNT = record(Kind.ACCOUNT, "a-1", "sales", parent="d-1")
 COMMANDS = (["status"], ["outbox", "list"], ["outbox", "show", "1"], ["outbox", "retry", "1"], ["sync", "u"])
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    migrate(url)
-    opened = open_database(url)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine
@@ -11,7 +10,6 @@ from sqlalchemy import Engine
 from pipeline.cli.person import login_name
 from pipeline.core.entities import Kind
 from pipeline.core.removal import Asked, Limits, Losses, Policy
-from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.holds import Pending
 from pipeline.outbox.hub import HubStore
 from pipeline.outbox.region import RegionStore
@@ -21,14 +19,6 @@ from tests.unit.outbox.builders import NOW, Clock, keep, record, removed, row, s
 
 ACME = removed(record(Kind.ACCOUNT, "a-1", "acme"))
 UMBRELLA = removed(record(Kind.ACCOUNT, "a-2", "umbrella"))
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    migrate(url)
-    opened = open_database(url)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from pipeline.cli.planning import code_of, show, tell_carried
 from pipeline.core.drift import Drift, Step, Tally
 from pipeline.core.entities import Kind
 from pipeline.core.plan import Call
-from pipeline.outbox.engine import Engine, migrate, open_database
+from pipeline.outbox.engine import Engine
 from pipeline.outbox.plans import PlanRow, PlanStore, StepState
 from pipeline.reconcile.carrying import CHANGED, Carried
 from tests.unit.cli.conftest import Call as Command
@@ -29,14 +28,6 @@ USER = Step(
     ("r1", "r3"),
     "on its way",
 )
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    migrate(url)
-    opened = open_database(url)
-    yield opened
-    opened.dispose()
 
 
 def kept(engine: Engine, *steps: Step) -> PlanRow:

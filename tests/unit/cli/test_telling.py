@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.outbox.engine import migrate, open_database
 from tests.unit.cli.conftest import Call
 from tests.unit.views.world import furnish
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    migrate(url)
-    opened = open_database(url)
-    furnish(opened)
-    yield opened
-    opened.dispose()
+def engine(engine: Engine) -> Engine:
+    """With a little of everything in it."""
+    furnish(engine)
+    return engine
 
 
 @pytest.mark.usefixtures("engine")

@@ -10,28 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from sqlalchemy import Engine
 
 from pipeline.core.entities import Kind
-from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.hub import HubStore
 from tests.unit.cli.conftest import Call
 from tests.unit.outbox.builders import Clock, keep, record
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 90.0
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    migrate(url)
-    opened = open_database(url)
-    yield opened
-    opened.dispose()
 
 
 def start(config: str, out: int, *more: str) -> subprocess.Popen[bytes]:

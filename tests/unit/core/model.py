@@ -8,10 +8,11 @@ test_schedules.py.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.core import merge as merging
 from pipeline.core import plan as planning
+from pipeline.core.effect import unlike
 from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, Kind
 from pipeline.core.records import Conflict, Desired, Observation, Position, Record, Topology
 from tests.unit.core.world import Refused, Region
@@ -180,7 +181,7 @@ class Model:
             region.execute(call)
             region.tell(uuid, self.now)
             self._die(0.02)
-        self._publish(worker, uuid, region.clock(self.now), message.version)
+        self._publish(worker, uuid, region.clock(self.now), message)
         self._die(0.02)
         if planning.LIFE not in planned.left_alone:
             worker.applied[uuid] = (message.version, message.fields)
@@ -205,10 +206,16 @@ class Model:
             for row in self.outbox
         )
 
-    def _publish(self, worker: Worker, uuid: str, time: int, applied: int | None) -> None:
-        seen = worker.region.read(uuid)
-        worker.published[uuid] = seen
-        self.log.append(Observation(worker.region.name, self.kinds[uuid], uuid, seen, time, "model", applied))
+    def _publish(self, worker: Worker, uuid: str, time: int, applied: Desired | None) -> None:
+        worker.published[uuid] = worker.region.read(uuid)
+        self.log.append(self._word(worker, uuid, time, applied))
+
+    def _word(self, worker: Worker, uuid: str, time: int, applied: Desired | None) -> Observation:
+        name, held = worker.region.name, worker.region.read(uuid)
+        word = Observation(name, self.kinds[uuid], uuid, held, time, "model")
+        if applied is None:
+            return word
+        return replace(word, applied=applied.version, unseen=unlike(applied.fields, held))
 
     # Chance
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.core.effect import unlike
 from pipeline.core.entities import Kind
 from pipeline.core.merge import Outcome, merge
 from pipeline.core.records import (
@@ -201,7 +202,32 @@ def test_a_region_that_stays_away_is_remembered_so_many_and_no_more() -> None:
     kept = now.region("r2").sent
     assert len(kept) == SENT_KEPT
     assert kept[-1] == Sent(now.version, now.desired())
+    assert kept[0] == Sent(6, BASE | {"name": "n0"}), "which may have been written and not told"
     assert now.region("r1").sent == ()
+
+
+def test_what_was_written_too_many_changes_ago_to_be_remembered_is_no_news() -> None:
+    now: Record | None = record()
+    for turn in range(SENT_KEPT * 2):
+        now = merge(now, seen("r1", 200 + turn, name=f"n{turn}"), at(10 + turn), EQUALS).record
+    assert now is not None
+    long_ago = 6 + SENT_KEPT
+    assert long_ago not in {one.version for one in now.region("r2").sent}
+    word = seen("r2", 900, name=f"n{SENT_KEPT}", applied=long_ago)
+    merged = merge(now, replace(word, unseen=()), at(900), EQUALS)
+    assert (merged.outcome, merged.desired, merged.conflicts) == (Outcome.NOTHING_NEW, (), ())
+    told = merge(now, replace(word, unseen=("name",)), at(900), EQUALS)
+    assert told.record is not None and told.conflicts, "unless apply says that it is not what was sent"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "unseen"),
+    [(BASE, BASE, ()), (BASE, BASE | {"name": "x"}, ("name",)), (None, BASE, None), (BASE, None, None)],
+)
+def test_an_apply_says_which_fields_are_not_as_they_were_sent(
+    wanted: dict[str, str] | None, got: dict[str, str] | None, unseen: tuple[str, ...] | None
+) -> None:
+    assert unlike(wanted, got) == unseen
 
 
 # What no call can clear

@@ -77,7 +77,7 @@ class Haunted(Model):
                 region.execute(call)
             except Refused:
                 return  # its row is settled by its successor
-            word = replace(word, fields=region.read(word.uuid))
+            word = replace(word, fields=region.read(word.uuid), unseen=None)
         self.woken += 1
         self.mishaps += 1
         self.log.append(word)
@@ -103,17 +103,12 @@ class Haunted(Model):
                 worker.region.execute(call)
             except Refused:
                 break
-        word = self._word(worker, message.uuid, worker.region.clock(self.now), message.version)
+        word = self._word(worker, message.uuid, worker.region.clock(self.now), message)
         wrote = bool(planned.calls) and not planned.left_alone
         return Zombie(worker, replace(word, wrote=wrote), late[:1], None if late else message)
 
-    def _publish(self, worker: Worker, uuid: str, time: int, applied: int | None) -> None:
-        worker.published[uuid] = worker.region.read(uuid)
-        self.log.append(self._word(worker, uuid, time, applied))
-
-    def _word(self, worker: Worker, uuid: str, time: int, applied: int | None) -> Observation:
-        name, held = worker.region.name, worker.region.read(uuid)
-        return Observation(name, self.kinds[uuid], uuid, held, time, "model", applied, term=self.terms[name])
+    def _word(self, worker: Worker, uuid: str, time: int, applied: Desired | None) -> Observation:
+        return replace(super()._word(worker, uuid, time, applied), term=self.terms[worker.region.name])
 
 
 def haunted(seed: int) -> tuple[Haunted, list[str]]:
@@ -170,7 +165,7 @@ def test_the_call_that_was_under_way_lands_after_its_successors(
     rename(model, here, "old")
     message = there.desired[-1]
     planned = planning.plan(model._target(there, message, there.applied["e0"][1]))
-    word = replace(model._word(there, "e0", model.now, message.version), wrote=True)
+    word = replace(model._word(there, "e0", model.now, message), wrote=True)
     zombie = Zombie(there, word, planned.calls)
     model.restart(there)  # its successor
     assert drain(model)
