@@ -163,7 +163,7 @@ def test_a_user_is_not_born_again_with_an_account_that_is_renamed(log: Log) -> N
 
 def test_word_of_a_uuid_that_was_replaced_there_removes_nothing(log: Log, engine: Engine) -> None:
     log.say(domain("r1", "d"))
-    RegionStore(engine, "r2", lambda: NOW).mint("d", Kind.DOMAIN, "d-2")
+    RegionStore(engine, "r2", lambda: NOW).mint("d", Kind.DOMAIN, "d-2", NOW)
     log.say(domain("r2", "d-2", "d"))
     assert log.outcome(gone("r2", Kind.DOMAIN, "d")) is Outcome.NOTHING_NEW
     assert log.record("d").region("r2").confirmed is not None
