@@ -78,11 +78,12 @@ def remembered(*sent: Sent) -> tuple[Sent, ...]:
 @dataclass(frozen=True, slots=True)
 class RegionState:
     """What one region was last known to hold (`confirmed`, None = absent), and what is on its way there.
-    `term`: of the worker that was believed last (see `Observation`)."""
+    `term`: of the worker that was believed last (see `Observation`), `told_as`: under which UUID there."""
 
     confirmed: dict[str, str] | None = None
     sent: tuple[Sent, ...] = ()
     term: int = 0
+    told_as: str = ""
 
     @property
     def expected(self) -> dict[str, str] | None:
@@ -146,7 +147,7 @@ class Observation:
     found it (ms). `term`: the number under which its worker held the entity, greater for each worker after
     it; 0: not told. `wrote`: all of it is our own writing, made just now; nothing was left alone. `unseen`:
     of an apply's result the fields that do not hold what `applied` was to bring; all others do, however long
-    ago that was sent. None: not told.
+    ago that was sent. None: not told. `local`: the region's own UUID, once `uuid` is the canonical one.
     """
 
     region: str
@@ -162,6 +163,7 @@ class Observation:
     term: int = 0
     wrote: bool = False
     unseen: tuple[str, ...] | None = None
+    local: str = ""
 
 
 @dataclass(frozen=True, slots=True)
