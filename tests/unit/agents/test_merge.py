@@ -171,6 +171,15 @@ def test_word_of_a_uuid_that_was_replaced_there_removes_nothing(log: Log, engine
     assert not log.record("d").life.present
 
 
+def test_a_replaced_uuid_may_be_another_worker_s_whose_word_counts(log: Log, engine: Engine) -> None:
+    """It is read again because of nothing, for ever, where the terms of the two are compared."""
+    log.say(domain("r1", "d"))
+    log.say(replace(domain("r2", "d"), term=7))
+    RegionStore(engine, "r2", lambda: NOW).mint("d", Kind.DOMAIN, "d-2", NOW)
+    assert log.outcome(replace(domain("r2", "d-2", "renamed"), term=6)) is Outcome.CHANGED
+    assert log.outcome(replace(domain("r2", "d-2", "late"), term=5)) is Outcome.OUTDATED
+
+
 def test_word_that_a_new_region_lacks_it_does_not_undo_its_link_in_the_same_batch(log: Log) -> None:
     """A scan of a region that joins asks for both: for what is there under another UUID, and for ours."""
     log.say(domain("r1", "ours", "Sales"))
