@@ -156,14 +156,12 @@ def _judge_last(
 
 
 def _undone(own: Sequence[Write], last: int) -> bool:
-    """Whether people only took back there what nobody had read yet: the region held that value all along, as
-    far as anybody can know, and so has said nothing."""
+    """Whether people only took back there what they had done since the sync wrote there: nothing tells the
+    value that came back from what is on its way there, or was never gone (README, "Not guaranteed")."""
     here: list[Write] = []
-    for number, one in enumerate(own[: last + 1]):
-        if one.region != own[last].region:
-            continue
-        spread = any(other.after == one.after and not other.by_person for other in own[number + 1 :])
-        here = [] if not one.by_person or (spread and number < last) else [*here, one]
+    for one in own[: last + 1]:
+        if one.region == own[last].region:
+            here = [*here, one] if one.by_person else []
     return len(here) > 1 and here[0].before == own[last].after
 
 

@@ -240,6 +240,15 @@ def test_what_was_changed_back_before_it_was_read_is_no_change() -> None:
     assert (back.outcome, back.desired, back.conflicts) == (Outcome.NOTHING_NEW, (), ())
 
 
+def test_what_is_given_back_while_it_is_on_its_way_there_is_no_change() -> None:
+    on_its_way = RegionState({**BASE, "name": "old"}, (Sent(5, BASE),))
+    held = record(r2=on_its_way)
+    changed = merge(held, seen("r2", 300, name="new"), at(10), EQUALS).record
+    assert changed is not None and changed.fields["name"].text == "new"
+    back = merge(changed, seen("r2", 400), at(11), EQUALS)
+    assert back.record is not None and back.record.fields["name"].text == "new"
+
+
 # What no call can clear
 
 
