@@ -33,7 +33,7 @@ from pipeline.bridging import room
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.config.region import DAY_MS
-from pipeline.consuming import Take, consume, let_go, new_app, run
+from pipeline.consuming import Take, consume, few_at_a_time, let_go, new_app, run
 from pipeline.core import topics
 from pipeline.filling import Filling, fill_gaps
 from pipeline.metrics.health import Health
@@ -120,6 +120,7 @@ def _ages(settings: Settings) -> Ages:
 def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     """Consumes one region's events and desired states; holds that region's key and no other's."""
     app = new_app(topics.region_group(region.name), settings.partitions, wiring)
+    few_at_a_time(app, settings.partitions)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     answers = Reached(wiring.clock)
     desk = _desk(region, publisher, wiring, _calls(region, wiring, answers))
@@ -133,6 +134,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
 
     consume(app, topics.events(region.name), _once(reached, worker.take_event))
     consume(app, topics.desired(region.name), _once(reached, worker.take_desired))
+    consume(app, topics.revoke(region.name), _once(reached, worker.take_revocation))
     let_go(app, worker.give_up)
 
     async def work() -> None:

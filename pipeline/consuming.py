@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, Protocol, cast
 import faust
 from faust.streams import Stream
 from faust.types import StreamT
+from mode.utils.queues import FlowControlQueue
 
 from pipeline.agents.acknowledge import Partition
 from pipeline.agents.credentials import credentials
@@ -25,6 +26,8 @@ from pipeline.agents.tenure import SESSION_S
 COMMIT_EVERY_S: Final = 0.5
 """What a worker that ends without a word leaves to be done twice: at most this much."""
 HEARTBEAT_S: Final = 2.0
+FULL_AT: Final = 1 / FlowControlQueue.pressure_high_ratio
+"""Of a buffer: mode's own number."""
 
 Take = Callable[[Taken], Awaitable[None]]
 
@@ -69,6 +72,14 @@ def new_app(group: str, partitions: int, kafka: Reach) -> faust.App:
     else:
         rewind(app)
     return app
+
+
+def few_at_a_time(app: faust.App, partitions: int) -> None:
+    """So that no topic stands in another one's way. Faust has one loop that hands out what was fetched, and a
+    topic whose buffer is full stops it for all. A buffer that is filled to `FULL_AT` stops fetching from that
+    partition alone, and only from then on: so what is left of it must hold one batch of each partition."""
+    left = app.conf.stream_buffer_maxsize * (1 - FULL_AT)
+    app.conf.broker_max_poll_records = max(1, int(left / partitions))
 
 
 def consume(app: faust.App, topic: str, take: Take) -> None:

@@ -122,8 +122,7 @@ class _Stage:
         for region in self.regions:
             group = topics.region_group(region.name)
             self.lag[region.name] = sum(
-                self.progress.lag(group, topic)
-                for topic in (topics.events(region.name), topics.desired(region.name))
+                self.progress.lag(group, topic) for topic in topics.of_region(region.name)
             )
         self.lag["hub"] = self.progress.lag(topics.HUB_GROUP, topics.OBSERVATIONS)
 

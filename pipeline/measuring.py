@@ -5,7 +5,7 @@ In: settings, the engine, the brokers. Out: routes on the server of a Faust app.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -75,10 +75,10 @@ class Measuring:
         )
 
     def _left(self) -> Mapping[str, Lag]:
-        consumed = {topics.HUB_GROUP: [topics.OBSERVATIONS, topics.DEAD_LETTERS]}
+        consumed: dict[str, Sequence[str]] = {topics.HUB_GROUP: [topics.OBSERVATIONS, topics.DEAD_LETTERS]}
         for region in self._settings.active:
             name = region.name
-            consumed[topics.region_group(name)] = [topics.events(name), topics.desired(name)]
+            consumed[topics.region_group(name)] = topics.of_region(name)
         return self._lags.read(consumed)
 
     @cached_property

@@ -71,7 +71,7 @@ def topic_names(settings: Settings) -> list[str]:
     """Every topic of the pipeline."""
     names = [topics.OBSERVATIONS, topics.DEAD_LETTERS]
     for region in settings.active:
-        names += [topics.events(region.name), topics.desired(region.name)]
+        names += topics.of_region(region.name)
     return names
 
 

@@ -17,6 +17,7 @@ from pipeline.agents.region import KEYS_PER_LANE
 from pipeline.agents.signs import Signs
 from pipeline.agents.watchdog import LagWatch, Watched, watch_lanes
 from pipeline.cloudstack.pace import PAUSE_MAX_S
+from pipeline.cloudstack.slots import URGENT_IN_A_ROW
 from pipeline.core.stall import Place
 from pipeline.metrics.health import Assigned, Health
 from pipeline.metrics.instruments import Instruments
@@ -98,5 +99,6 @@ def longest_s(region: Region) -> float:
     """Longer than that no job of a region can go without a sign of life: its call waits for its turn, for a
     pause that the region asked for, for its answer and its job; then Kafka takes its time."""
     turns = region.lanes / region.rate_per_s if region.rate_per_s else 0.0
-    waits_s = KEYS_PER_LANE * (region.timeout_s + turns)
+    # Each lane of the region's ordinary and of its urgent keys may be ahead, of the latter several times.
+    waits_s = KEYS_PER_LANE * (URGENT_IN_A_ROW + 1) * (region.timeout_s + turns)
     return waits_s + PAUSE_MAX_S + region.job_timeout_s + PUBLISH_MAX_S

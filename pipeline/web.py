@@ -85,8 +85,7 @@ class LagReader:
     def __init__(self, settings: Settings, wiring: Wiring) -> None:
         self._consumed = {topics.HUB_GROUP: [topics.OBSERVATIONS]}
         for region in settings.active:
-            both = [topics.events(region.name), topics.desired(region.name)]
-            self._consumed[topics.region_group(region.name)] = both
+            self._consumed[topics.region_group(region.name)] = [*topics.of_region(region.name)]
         self._regions = [region.name for region in settings.active]
         self._names = {topics.region_group(name): name for name in self._regions}
         self._names[topics.HUB_GROUP] = "hub"

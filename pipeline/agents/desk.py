@@ -27,7 +27,7 @@ from pipeline.core.errors import TemporaryError
 from pipeline.core.events import HINT, hint
 from pipeline.core.makeshift import is_makeshift
 from pipeline.core.records import Desired, Founder, Observation
-from pipeline.outbox.region import Context, RegionStore, Settlement
+from pipeline.outbox.region import Context, DueRow, RegionStore, Settlement
 
 WRITE_TRIES: Final = 4
 """Of one batch of settlements, at once; after that the region's guard waits."""
@@ -143,13 +143,21 @@ class Desk:
         return Letters(topic, self._publisher, per_minute)
 
     async def send_due(self, limit: int) -> None:
-        """Rows that were parked, or whose publishing crashed, once more to this region's own topic."""
+        """Rows that were parked, or whose publishing crashed, once more to this region's own topics."""
+        await self._send(self.store.due, limit)
+
+    async def send_due_revocations(self, limit: int) -> None:
+        """Those of them that take access away."""
+        await self._send(self.store.due_revocations, limit)
+
+    async def _send(self, due: Callable[[int, int], Sequence[DueRow]], limit: int) -> None:
         leased = self.clock()
-        rows = await asyncio.to_thread(self.store.due, leased, limit)
-        topic = topics.desired(self.region)
-        await self._publisher.publish([Message(topic, key, body) for _, key, body in rows])
+        rows = await asyncio.to_thread(due, leased, limit)
+        await self._publisher.publish(
+            [Message(topics.carrying(self.region, revokes=row.revokes), row.key, row.body) for row in rows]
+        )
         if rows:
-            ids = [row for row, _, _ in rows]
+            ids = [row.id for row in rows]
             await asyncio.to_thread(self.store.republished, ids, leased, self.clock())
 
     def _settle(self, settlements: Sequence[Settlement]) -> list[None]:

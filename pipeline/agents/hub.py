@@ -205,9 +205,10 @@ class Hub:
 
 
 def _message(desired: Desired, body: bytes, keys: dict[tuple[str, str], str]) -> Message:
-    """Keyed by the region's own UUID, as its events are: both meet in one lane."""
+    """Keyed by the region's own UUID, as its events are: both meet in one worker."""
     key = keys.get((desired.uuid, desired.region), desired.uuid)
-    return Message(topics.desired(desired.region), key.encode(), body)
+    topic = topics.carrying(desired.region, revokes=desired.revokes)
+    return Message(topic, key.encode(), body)
 
 
 def _header(taken: Taken, name: str) -> str:

@@ -2,7 +2,8 @@
 
 In: items, each with its key. Out: calls of the work function with a key and all its waiting items, in order
 of arrival. The queue holds keys, not items: what waits for one key is handed over together, so that ten hints
-cost one read and only the newest of ten desired states is applied. Used by the region worker.
+cost one read and only the newest of ten desired states is applied. Several `Lanes` may share their `Keys`:
+each has lanes and room of its own, and still no key is worked on by two at a time. Used by the region worker.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -27,17 +28,66 @@ class AnyLanes(Protocol):
     def waiting(self) -> int: ...
 
 
-class Lanes(Generic[Item]):
-    """`count` lanes over a bounded number of waiting items (`room`)."""
+class Keys:
+    """The keys that are at work. Who waits for one is told when it is free. Not thread-safe."""
 
-    def __init__(self, count: int, room: int, work: Callable[[str, list[Item]], Awaitable[None]]) -> None:
+    def __init__(self) -> None:
+        self._busy: set[str] = set()
+        self._wanted: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._told: list[Callable[[str], None]] = []
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._busy
+
+    def tell(self, freed: Callable[[str], None]) -> None:
+        """Calls `freed` with each key that is free again."""
+        self._told.append(freed)
+
+    def take(self, key: str) -> None:
+        """To be asked before whether it is free."""
+        self._busy.add(key)
+
+    def release(self, key: str) -> None:
+        self._busy.discard(key)
+        for freed in self._wanted.pop(key, ()):
+            if not freed.done():
+                freed.set_result(None)
+        for told in self._told:
+            told(key)
+
+    @asynccontextmanager
+    async def exclusive(self, key: str) -> AsyncIterator[None]:
+        """For a lane that must touch a second entity: no lane works on `key` inside. Only from child to
+        parent (user to account), so two lanes never wait for each other."""
+        while key in self._busy:
+            freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wanted[key].append(freed)
+            await freed
+        self.take(key)
+        try:
+            yield
+        finally:
+            self.release(key)
+
+
+class Lanes(Generic[Item]):
+    """`count` lanes over a bounded number of waiting items (`room`). `keys`: those of other lanes too."""
+
+    def __init__(
+        self,
+        count: int,
+        room: int,
+        work: Callable[[str, list[Item]], Awaitable[None]],
+        keys: Keys | None = None,
+    ) -> None:
         self._count = count
         self._room = asyncio.Semaphore(room)
         self._work = work
         self._waiting: dict[str, list[Item]] = {}
         self._ready: asyncio.Queue[str] = asyncio.Queue()
-        self._busy: set[str] = set()
-        self._wanted: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._keys = Keys() if keys is None else keys
+        self._keys.tell(self._freed)
+        self._at_work = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -52,8 +102,8 @@ class Lanes(Generic[Item]):
 
     @property
     def busy(self) -> int:
-        """Keys at work."""
-        return len(self._busy)
+        """Keys at work in these lanes."""
+        return self._at_work
 
     @property
     def full(self) -> bool:
@@ -76,7 +126,7 @@ class Lanes(Generic[Item]):
         """Waits while there is no room: the consumer stops fetching, Kafka keeps the rest."""
         await self._room.acquire()
         self._waiting.setdefault(key, []).append(item)
-        if len(self._waiting[key]) == 1 and key not in self._busy:
+        if len(self._waiting[key]) == 1 and key not in self._keys:
             self._ready.put_nowait(key)
 
     def discard(self, unwanted: Callable[[Item], bool]) -> None:
@@ -89,39 +139,26 @@ class Lanes(Generic[Item]):
             else:
                 del self._waiting[key]
 
-    @asynccontextmanager
-    async def exclusive(self, key: str) -> AsyncIterator[None]:
-        """For a lane that must touch a second entity: no lane works on `key` inside. Only from child to
-        parent (user to account), so two lanes never wait for each other."""
-        while key in self._busy:
-            freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._wanted[key].append(freed)
-            await freed
-        self._busy.add(key)
-        try:
-            yield
-        finally:
-            self._release(key)
+    def exclusive(self, key: str) -> AbstractAsyncContextManager[None]:
+        """See `Keys`."""
+        return self._keys.exclusive(key)
 
     async def _lane(self) -> None:
         while True:
             key = await self._ready.get()
-            items = self._waiting.pop(key, None) if key not in self._busy else None
+            items = self._waiting.pop(key, None) if key not in self._keys else None
             if items is None:
                 continue
             self._make_room(len(items))
-            self._busy.add(key)
+            self._keys.take(key)
+            self._at_work += 1
             try:
                 await self._work(key, items)
             finally:
-                self._release(key)
+                self._at_work -= 1
+                self._keys.release(key)
 
-    def _release(self, key: str) -> None:
-        self._busy.discard(key)
-        if key in self._wanted:
-            for freed in self._wanted.pop(key):
-                if not freed.done():
-                    freed.set_result(None)
+    def _freed(self, key: str) -> None:
         if key in self._waiting:
             self._ready.put_nowait(key)
 

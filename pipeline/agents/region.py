@@ -1,7 +1,9 @@
 """A region worker: answers hints and applies desired states of one region, an entity at a time per lane.
 
-In: messages of `events.<region>` and `desired.<region>`, which have the same key and so meet in one lane.
-Out: observations, settled rows, acknowledgements in order. Built by pipeline/app.py, fed by Faust agents.
+In: messages of `events.<region>`, `desired.<region>` and `revoke.<region>`, which have the same keys, so that
+no entity is in two lanes at a time. What takes access away has lanes and room of its own, and its calls go
+first: ten thousand updates that wait do not stand before it. Out: observations, settled rows,
+acknowledgements in order. Built by pipeline/app.py, fed by Faust agents.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pipeline.agents.calls import Caller
 from pipeline.agents.desk import Desk
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
-from pipeline.agents.lanes import Lanes
+from pipeline.agents.lanes import Keys, Lanes
 from pipeline.agents.letters import PER_MINUTE, Letters
 from pipeline.agents.observe import SWEPT, Observer
 from pipeline.agents.report import tell_event
@@ -77,7 +79,10 @@ class RegionWorker:
         self.guard = Guard()
         self.events = desk.letters(topics.events(desk.region), letters_per_minute)
         self.desired = desk.letters(topics.desired(desk.region), letters_per_minute)
-        self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
+        self.revoke = desk.letters(topics.revoke(desk.region), letters_per_minute)
+        keys, size = Keys(), (lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE)
+        self.lanes: Lanes[Job] = Lanes(*size, self._work, keys)
+        self.urgent: Lanes[Job] = Lanes(*size, self._work_urgently, keys)
         self._observer = Observer(desk)
         self._applier = Applier(desk, Caller(desk, self._exclusive), rules)
 
@@ -93,29 +98,43 @@ class RegionWorker:
 
     @property
     def full(self) -> bool:
-        return self.lanes.full
+        return self.lanes.full or self.urgent.full
 
     @property
-    def letters(self) -> tuple[Letters, Letters]:
-        """Of both topics."""
-        return self.events, self.desired
+    def letters(self) -> tuple[Letters, ...]:
+        """Of its topics."""
+        return self.events, self.desired, self.revoke
 
     @property
     def stopped(self) -> str | None:
         """Why nothing is taken from a topic now."""
-        return self.events.stopped or self.desired.stopped
+        return self.events.stopped or self.desired.stopped or self.revoke.stopped
 
     async def run(self) -> None:
         """Until cancelled, or until something unknown goes wrong, which it raises."""
         await self.guard.patiently("rows of mode plan", self.take_up)
-        self.lanes.start()
+        self.start()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.lanes.run())
+                group.create_task(self.work())
                 group.create_task(self._send_due_rows())
                 group.create_task(self._tenure.run())
         finally:
-            await self.lanes.stop()
+            await self.stop()
+
+    def start(self) -> None:
+        """All lanes."""
+        self.lanes.start()
+        self.urgent.start()
+
+    async def work(self) -> None:
+        """Until a lane fails; raises its error."""
+        await asyncio.gather(self.lanes.run(), self.urgent.run())
+
+    async def stop(self) -> None:
+        """Ends every lane where it is."""
+        await self.lanes.stop()
+        await self.urgent.stop()
 
     async def take_up(self) -> None:
         """What mode plan only worked out is carried out now, if this worker may."""
@@ -138,12 +157,12 @@ class RegionWorker:
             self._tenure.renew()
         doubtful = self._applier.doubts.about(event) if outcome == "echo" else ()
         if doubtful:
-            await self._put(doubtful[0], taken, Echo(doubtful))
+            await self._put(doubtful[0], taken, Echo(doubtful), self.lanes)
             return
         if event.uuid is None or outcome != "taken":
             self._finish(taken)
             return
-        await self._put(event.uuid, taken, event)
+        await self._put(event.uuid, taken, event, self.lanes)
 
     def _judge(self, event: Event) -> Literal["taken", "ignored", "echo"]:
         if event.uuid is None or not event.completed:
@@ -152,32 +171,44 @@ class RegionWorker:
 
     async def take_desired(self, taken: Taken) -> None:
         """A message of the region's desired states."""
-        if not await self._begun(taken, self.desired):
+        await self._take(taken, self.desired, self.lanes)
+
+    async def take_revocation(self, taken: Taken) -> None:
+        """A message of those that take access away."""
+        await self._take(taken, self.revoke, self.urgent)
+
+    async def _take(self, taken: Taken, letters: Letters, lanes: Lanes[Job]) -> None:
+        if not await self._begun(taken, letters):
             return
         try:
             desired = wire.desired(taken.value)
             key = (taken.key or desired.uuid.encode()).decode()
         except (wire.Unreadable, UnicodeDecodeError) as error:
-            await self._bury(taken, str(error), self.desired)
+            await self._bury(taken, str(error), letters)
             return
         wrong = flaw(desired)
         if desired.region != self._desk.region:
             wrong = wrong or f"it is for region {desired.region!r}"
         if wrong is not None:
-            await self._bury(taken, wrong, self.desired)
+            await self._bury(taken, wrong, letters)
             return
-        await self._put(key, taken, desired)
+        await self._put(key, taken, desired, lanes)
 
-    async def _put(self, key: str, taken: Taken, wanted: Event | Desired | Echo) -> None:
+    async def _put(self, key: str, taken: Taken, wanted: Event | Desired | Echo, lanes: Lanes[Job]) -> None:
         held = await self.guard.patiently("term", partial(self._tenure.take, taken.partition))
-        await self.lanes.put(key, Job(taken, wanted, held))
+        await lanes.put(key, Job(taken, wanted, held))
 
     def give_up(self, partitions: Collection[Partition]) -> None:
         """These partitions belong to another worker now."""
         self._tenure.give_up(partitions)
         self._in_order.forget(partitions)
         self._given_up.update(partitions)
-        self.lanes.discard(lambda job: job.taken.partition in partitions)
+        for lanes in (self.lanes, self.urgent):
+            lanes.discard(lambda job: job.taken.partition in partitions)
+
+    async def _work_urgently(self, key: str, jobs: list[Job]) -> None:
+        with self._desk.client.urgently():
+            await self._work(key, jobs)
 
     async def _work(self, key: str, jobs: list[Job]) -> None:
         """Until it is done, or lost: then it is read again by whoever has it now."""
@@ -224,7 +255,10 @@ class RegionWorker:
     async def _send_due_rows(self) -> None:
         """Rows that were parked, or whose publishing crashed, once more through Kafka."""
         while True:
-            if self._mode is not Mode.PAUSED and not (self.guard.waiting or self.lanes.full):
+            sending = self._mode is not Mode.PAUSED and not self.guard.waiting
+            if sending and not self.urgent.full:
+                await self.guard.patiently("due rows", partial(self._desk.send_due_revocations, DUE_ROWS))
+            if sending and not self.lanes.full:
                 await self.guard.patiently("due rows", partial(self._desk.send_due, DUE_ROWS))
             await self._settled_or_later()
 

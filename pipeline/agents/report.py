@@ -46,6 +46,8 @@ class Report:
 
     def delivered(self, region: str, seconds: float) -> None: ...
 
+    def revoked(self, region: str, seconds: float) -> None: ...
+
     def removal(self, region: str, decision: str) -> None: ...
 
     def batch(self, name: str, rows: int, seconds: float) -> None: ...
@@ -109,7 +111,10 @@ def tell_applied(
         return
     report.applied(desired.region, settlement.state)
     if settlement.state == "delivered" and desired.changed is not None and context.state in OPEN:
-        report.delivered(desired.region, max(0, now - desired.changed) / 1000)
+        seconds = max(0, now - desired.changed) / 1000
+        report.delivered(desired.region, seconds)
+        if desired.revokes:
+            report.revoked(desired.region, seconds)
     log.debug(
         "apply: %s version %d in %s: %s: %s",
         desired.uuid,

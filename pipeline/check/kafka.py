@@ -1,7 +1,8 @@
 """Kafka: can it be reached, and do the topics that exist fit the settings?
 
 In: settings. Out: findings. Topics that are missing are made at the first start; those that exist must have
-equal partitions for a region's events and desired states, or one entity would be handled in two places.
+equal partitions for a region's events, desired states and revocations, or one entity would be handled in two
+places.
 """
 
 from __future__ import annotations
@@ -67,17 +68,13 @@ async def _judge_retention(settings: Settings, where: str, names: list[str]) -> 
 def judge(settings: Settings, found: Mapping[str, int]) -> list[Finding]:
     """What the topics that exist (name → partitions) mean for these settings."""
     findings = [
-        Subject(region.name, "topics").fail(
-            f"{events} has {found[events]} partitions and {desired} has {found[desired]}: they must be equal"
-        )
+        Subject(region.name, "topics").fail(words)
         for region in settings.active
-        if (events := topics.events(region.name)) in found
-        and (desired := topics.desired(region.name)) in found
-        and found[events] != found[desired]
+        if (words := _unequal(region.name, found)) is not None
     ]
     wanted = [topics.OBSERVATIONS, topics.DEAD_LETTERS]
     for region in settings.active:
-        wanted += [topics.events(region.name), topics.desired(region.name)]
+        wanted += topics.of_region(region.name)
     others = [name for name in wanted if found.get(name, settings.partitions) != settings.partitions]
     if others and not findings:
         sizes = ", ".join(f"{name}: {found[name]}" for name in others)
@@ -92,6 +89,16 @@ def judge(settings: Settings, found: Mapping[str, int]) -> list[Finding]:
     elif not findings:
         findings.append(TOPICS.ok(f"{len(wanted)} with {settings.partitions} partitions each"))
     return findings
+
+
+def _unequal(region: str, found: Mapping[str, int]) -> str | None:
+    """What is wrong with the sizes of a region's topics, as far as they exist."""
+    first, *others = [name for name in topics.of_region(region) if name in found] or [""]
+    for other in others:
+        if found[other] != found[first]:
+            sizes = f"{first} has {found[first]} partitions and {other} has {found[other]}"
+            return f"{sizes}: they must be equal"
+    return None
 
 
 def _list(where: str, options: Mapping[str, str], heard: Heard) -> Any:

@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -138,11 +139,11 @@ def _touched(
     from pipeline.reconcile.bus import TopicReader
     from pipeline.reconcile.sent import sent_since
 
-    reader = TopicReader(brokers(settings), settings.kafka_options, topics.desired(store.region))
-    try:
-        return store.touched(None, sent_since(reader, start.offsets))
-    finally:
-        reader.close()
+    names = (topics.desired(store.region), topics.revoke(store.region))
+    where, options = brokers(settings), settings.kafka_options
+    with ExitStack() as readers:
+        sent, revoked = (readers.enter_context(closing(TopicReader(where, options, name))) for name in names)
+        return store.touched(None, sent_since(sent, revoked, start.offsets))
 
 
 def _left(store: ReplayStore, found: Replay, touched: Sequence[Touched]) -> list[Touched]:

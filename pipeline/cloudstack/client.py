@@ -21,6 +21,7 @@ from pipeline.cloudstack.answers import Reply, count, date_ms, reply, rows
 from pipeline.cloudstack.errors import Refused, Throttled, Unauthorised, Unreachable, job_failure
 from pipeline.cloudstack.pace import Pace
 from pipeline.cloudstack.session import Access, Credentials, KeyPair, LoginSession, Times, is_read
+from pipeline.cloudstack.slots import RESERVED, Slots
 from pipeline.cloudstack.transport import Request, Wire, pooled
 from pipeline.core.errors import PermanentError, TemporaryError
 
@@ -99,14 +100,15 @@ class CloudStack:
         self._settings = settings
         self._clock = clock
         self._secrets = settings.credentials.secrets
-        real = transport or pooled(settings.max_connections, settings.tls_ca)
+        real = transport or pooled(settings.max_connections + RESERVED, settings.tls_ca)
         self._wire = Wire(settings.endpoint, settings.timeout_s, real)
         self._on_call = on_call
         self._before_change = before_change
         # Waited for here and not in the pool: a call's time is the region's own then.
-        self._slots = asyncio.Semaphore(settings.max_connections)
+        self._slots = Slots(settings.max_connections)
         self._pace = Pace(settings.rate_per_s, lambda: asyncio.get_running_loop().time(), asyncio.sleep)
         self._calls: ContextVar[list[CallRecord] | None] = ContextVar("calls", default=None)
+        self._urgent: ContextVar[bool] = ContextVar("urgent", default=False)
         self._access = self._way_in(settings)
         self._heard: tuple[httpx.Headers, int] | None = None
 
@@ -183,6 +185,15 @@ class CloudStack:
         finally:
             self._calls.reset(token)
 
+    @contextmanager
+    def urgently(self) -> Iterator[None]:
+        """The calls that this task makes within the block go before all that wait, and are not so made."""
+        token = self._urgent.set(True)
+        try:
+            yield
+        finally:
+            self._urgent.reset(token)
+
     async def aclose(self) -> None:
         """Closes all connections. What is under way fails as Unreachable."""
         await self._wire.aclose()
@@ -199,8 +210,9 @@ class CloudStack:
 
     async def _exchange(self, request: Request) -> Reply:
         """One HTTP call in its turn, recorded."""
-        async with self._slots:
-            await self._pace.turn()
+        urgent = self._urgent.get()
+        async with self._slots.one(urgent=urgent):
+            await self._pace.turn(urgent=urgent)
             if self._before_change is not None and not is_read(request.command):
                 await self._before_change()
             return await self._timed(request)

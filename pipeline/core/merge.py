@@ -29,6 +29,7 @@ from pipeline.core.records import (
     Value,
     remembered,
 )
+from pipeline.core.urgency import marked
 
 PARENT: Final = "parent"
 NO_GRAVES: Final[Mapping[str, Stamp]] = MappingProxyType({})
@@ -130,7 +131,8 @@ def _outdated(record: Record, seen: Observation, at: Position) -> Merged:
     regions = record.regions | {seen.region: replace(state, sent=sent)}
     known, settled = seen.fields, state.settled
     again = Desired(seen.region, record.kind, record.uuid, version, wanted, known, settled=settled)
-    return Merged(replace(passed, version=version, regions=regions), Outcome.OUTDATED, (again,))
+    outdated = replace(passed, version=version, regions=regions)
+    return Merged(outdated, Outcome.OUTDATED, (marked(again, sent),))
 
 
 def _born(seen: Observation, at: Position) -> Record:
@@ -294,5 +296,5 @@ def _addressed(record: Record, names: Sequence[str]) -> tuple[Record, tuple[Desi
         state = record.region(name)
         sent = remembered(*state.sent, Sent(version, wanted))
         regions[name] = replace(state, sent=sent)
-        desired.append(Desired(name, *what, state.confirmed, settled=state.settled))
+        desired.append(marked(Desired(name, *what, state.confirmed, settled=state.settled), state.sent))
     return replace(record, version=version, regions=regions), tuple(desired)

@@ -172,7 +172,8 @@ class Desired:
 
     `known` is what the region was last known to hold when this was sent: what the target may be holding
     without it being news; `settled`: of the version that was applied there by then, or later (None: not
-    told). `changed`: when what led to this was done in its region (ms), for whoever measures.
+    told). `changed`: when what led to this was done in its region (ms), for whoever measures. `revokes`: it
+    takes access away (`core.urgency`), and so goes by a topic of its own.
     """
 
     region: str
@@ -183,6 +184,7 @@ class Desired:
     known: dict[str, str] | None
     changed: int | None = field(default=None, compare=False)
     settled: int | None = field(default=None, compare=False)
+    revokes: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,5 +28,21 @@ def desired(region: str) -> str:
     return f"{PREFIX}.desired.{region}"
 
 
+def revoke(region: str) -> str:
+    """Those of them that take access away (`core.urgency`), likewise keyed: they wait behind nothing else."""
+    return f"{PREFIX}.revoke.{region}"
+
+
+def of_region(region: str) -> tuple[str, str, str]:
+    """What a region's worker consumes. All have the same keys and the same number of partitions, so that one
+    worker has all that concerns an entity."""
+    return events(region), desired(region), revoke(region)
+
+
+def carrying(region: str, *, revokes: bool) -> str:
+    """The topic that takes a desired state to its region."""
+    return revoke(region) if revokes else desired(region)
+
+
 def region_group(region: str) -> str:
     return f"{PREFIX}.{region}"

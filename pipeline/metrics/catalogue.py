@@ -1,4 +1,4 @@
-"""Every metric, declared once: its name, its kind, its labels, what it says.
+"""Every metric, declared once: its name, its kind, its labels, what it says; the bridges' in `bridges`.
 
 In: nothing. Out: `ALL`. Used by whatever counts; the table in docs/reference.md, the alert rules and the
 dashboard are held to it by tests. Names by the conventions of Prometheus
@@ -8,20 +8,10 @@ outcomes, commands; never a UUID, nor the name of an entity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. A histogram also has `_bucket` (with the label `le`), `_sum` and `_count`."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    help: str
-    buckets: tuple[float, ...] = ()
-
+from pipeline.metrics.bridges import BRIDGES
+from pipeline.metrics.metric import Metric
 
 CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 DELIVERY_BUCKETS: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0)
@@ -67,6 +57,13 @@ DELIVERY: Final = Metric(
     "histogram",
     _REGION,
     "From a change, as its region tells when it was made, to its being applied in this region",
+    DELIVERY_BUCKETS,
+)
+REVOCATION: Final = Metric(
+    "region_sync_revocation_seconds",
+    "histogram",
+    _REGION,
+    "The same, of those changes alone that take access away: disabled, locked, removed",
     DELIVERY_BUCKETS,
 )
 REMOVALS: Final = Metric(
@@ -142,6 +139,19 @@ OUTBOX_OLDEST: Final = Metric(
     "Age of the oldest row in that state; 0 when there is none",
 )
 HOLDS: Final = Metric("region_sync_holds_waiting", "gauge", _REGION, "Removals that wait for a person")
+EXPOSURES: Final = Metric(
+    "region_sync_exposures",
+    "gauge",
+    _REGION,
+    "Entities that are disabled, locked or removed, and still have access in this region; without removals "
+    "that a person refused; counted up to 1,000 in each state of their rows",
+)
+EXPOSED: Final = Metric(
+    "region_sync_exposed_seconds",
+    "gauge",
+    _REGION,
+    "For how long the first of them has had it; 0: none has",
+)
 NO_PROGRESS: Final = Metric(
     "region_sync_no_progress", "gauge", _REGION, "Desired states whose calls change nothing, and were stopped"
 )
@@ -216,31 +226,6 @@ SOURCE_UP: Final = Metric(
     "Whether what the numbers above are read from answered just now. source: database, kafka",
 )
 
-BRIDGE_RECEIVED: Final = Metric(
-    "region_sync_bridge_received_total", "counter", _REGION, "Messages that the bridge took from its source"
-)
-BRIDGE_RELAYED: Final = Metric(
-    "region_sync_bridge_relayed_total", "counter", _REGION, "Messages that Kafka has"
-)
-BRIDGE_DROPPED: Final = Metric(
-    "region_sync_bridge_dropped_total", "counter", _REGION, "Messages that can't concern what is synced"
-)
-BRIDGE_DEAD: Final = Metric(
-    "region_sync_bridge_dead_letters_total", "counter", _REGION, "Messages that the bridge could not read"
-)
-BRIDGE_RECONNECTS: Final = Metric(
-    "region_sync_bridge_reconnects_total", "counter", _REGION, "How often its source was lost"
-)
-BRIDGE_CONNECTED: Final = Metric(
-    "region_sync_bridge_connected", "gauge", _REGION, "Whether the bridge has its source"
-)
-BRIDGE_UNACKED: Final = Metric(
-    "region_sync_bridge_unacked", "gauge", _REGION, "Messages taken and not acknowledged at the source"
-)
-BRIDGE_LAST: Final = Metric(
-    "region_sync_bridge_last_event_timestamp_seconds", "gauge", _REGION, "When the newest event was made"
-)
-
 WORKERS: Final = (
     EVENTS,
     OBSERVATIONS,
@@ -249,6 +234,7 @@ WORKERS: Final = (
     STOPPED,
     APPLIED,
     DELIVERY,
+    REVOCATION,
     REMOVALS,
     CALLS,
     LANES,
@@ -267,6 +253,8 @@ SHARED: Final = (
     OUTBOX_ROWS,
     OUTBOX_OLDEST,
     HOLDS,
+    EXPOSURES,
+    EXPOSED,
     NO_PROGRESS,
     LOST,
     FILLED,
@@ -284,15 +272,4 @@ SHARED: Final = (
     SOURCE_UP,
 )
 """What all processes have in common: told by the hub."""
-BRIDGES: Final = (
-    BRIDGE_RECEIVED,
-    BRIDGE_RELAYED,
-    BRIDGE_DROPPED,
-    BRIDGE_DEAD,
-    BRIDGE_RECONNECTS,
-    BRIDGE_CONNECTED,
-    BRIDGE_UNACKED,
-    BRIDGE_LAST,
-)
-"""What a bridge has done."""
 ALL: Final = (*WORKERS, *SHARED, *BRIDGES)

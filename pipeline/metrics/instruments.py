@@ -29,7 +29,7 @@ from pipeline.agents.signs import Signs
 from pipeline.agents.watchdog import LagWatch
 from pipeline.cloudstack.client import CallRecord
 from pipeline.metrics import catalogue
-from pipeline.metrics.catalogue import Metric
+from pipeline.metrics.metric import Metric
 
 UNAUTHORISED: Final = 401
 THROTTLED: Final = 429
@@ -50,6 +50,7 @@ class Instruments(Report):
         self._letters = self._counter(catalogue.DEAD_LETTERS)
         self._applied = self._counter(catalogue.APPLIED)
         self._delivery = self._histogram(catalogue.DELIVERY)
+        self._revocation = self._histogram(catalogue.REVOCATION)
         self._removals = self._counter(catalogue.REMOVALS)
         self._calls = self._histogram(catalogue.CALLS)
         self._batch_seconds = self._histogram(catalogue.BATCH_SECONDS)
@@ -91,6 +92,9 @@ class Instruments(Report):
 
     def delivered(self, region: str, seconds: float) -> None:
         self._delivery.labels(region).observe(seconds)
+
+    def revoked(self, region: str, seconds: float) -> None:
+        self._revocation.labels(region).observe(seconds)
 
     def removal(self, region: str, decision: str) -> None:
         self._removals.labels(region, decision).inc()

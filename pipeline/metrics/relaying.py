@@ -15,10 +15,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from bridges.relay import Counters
-from pipeline.metrics import catalogue
-from pipeline.metrics.catalogue import Metric
+from pipeline.metrics import bridges
 from pipeline.metrics.families import family
 from pipeline.metrics.health import Answer, Health
+from pipeline.metrics.metric import Metric
 from pipeline.metrics.routes import serving
 
 
@@ -32,7 +32,7 @@ class Relaying(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Family]:
-        for metric in catalogue.BRIDGES:
+        for metric in bridges.BRIDGES:
             samples = [((region,), _value(metric, one)) for region, one in self._bridges.items()]
             yield family(metric, samples)
 
@@ -54,13 +54,13 @@ def beside(host: str, port: int, region: str, counters: Counters) -> AbstractAsy
 
 def _value(metric: Metric, counters: Counters) -> float:
     values: dict[Metric, float] = {
-        catalogue.BRIDGE_RECEIVED: counters.received,
-        catalogue.BRIDGE_RELAYED: counters.relayed,
-        catalogue.BRIDGE_DROPPED: sum(counters.dropped.copy().values()),
-        catalogue.BRIDGE_DEAD: counters.dead_letters,
-        catalogue.BRIDGE_RECONNECTS: counters.reconnects,
-        catalogue.BRIDGE_CONNECTED: counters.connected,
-        catalogue.BRIDGE_UNACKED: counters.unacked,
-        catalogue.BRIDGE_LAST: counters.last_event_ms / 1000,
+        bridges.BRIDGE_RECEIVED: counters.received,
+        bridges.BRIDGE_RELAYED: counters.relayed,
+        bridges.BRIDGE_DROPPED: sum(counters.dropped.copy().values()),
+        bridges.BRIDGE_DEAD: counters.dead_letters,
+        bridges.BRIDGE_RECONNECTS: counters.reconnects,
+        bridges.BRIDGE_CONNECTED: counters.connected,
+        bridges.BRIDGE_UNACKED: counters.unacked,
+        bridges.BRIDGE_LAST: counters.last_event_ms / 1000,
     }
     return values[metric]

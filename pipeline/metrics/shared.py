@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.metrics import catalogue
-from pipeline.metrics.catalogue import Metric
 from pipeline.metrics.families import Sample, family
+from pipeline.metrics.metric import Metric
 from pipeline.outbox.measures import Looked, Measured
 from pipeline.progress import Lag
 
@@ -140,6 +140,8 @@ def _samples(stock: Stock, now: int) -> dict[Metric, list[Sample]]:
             ((one.region, state), since(one.oldest.get(state))) for one in stock.regions for state in one.rows
         ],
         catalogue.HOLDS: each(lambda one: one.holds),
+        catalogue.EXPOSURES: each(lambda one: one.exposures),
+        catalogue.EXPOSED: each(lambda one: since(one.exposed_since)),
         catalogue.NO_PROGRESS: each(lambda one: one.no_progress),
         catalogue.LOST: each(lambda one: one.gap.lost),
         catalogue.FILLED: each(lambda one: one.gap.filled),

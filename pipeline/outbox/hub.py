@@ -283,8 +283,9 @@ def _write_outbox(
 
 
 def _outbox_row(desired: Desired, body: bytes, now: int) -> dict[str, Any]:
+    topic = topics.carrying(desired.region, revokes=desired.revokes)
     return {
-        "routing_key": cut(f"{topics.desired(desired.region)}/{desired.uuid}", NAME_MAX),
+        "routing_key": cut(f"{topic}/{desired.uuid}", NAME_MAX),
         "body": body,
         "created_time": now,
         "entity": desired.uuid,
@@ -294,4 +295,5 @@ def _outbox_row(desired: Desired, body: bytes, now: int) -> dict[str, Any]:
         "state": "pending",
         "attempts": 0,
         "due_time": now + PUBLISH_LEASE_MS,
+        "revokes": desired.revokes,
     }

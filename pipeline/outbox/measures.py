@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select, text
 from pipeline.core.compare import Outcome
 from pipeline.core.effect import TRIES_WITHOUT_EFFECT
 from pipeline.outbox.engine import reading
+from pipeline.outbox.exposure import read_exposures
 from pipeline.outbox.gaps import GapRow, gaps
 from pipeline.outbox.scans import COUNTS, DONE
 from pipeline.outbox.schema import futile, hold, outbox, proof, scan, watermark
@@ -38,7 +39,8 @@ class Measured:
     """One region. `rows`: state → number; `oldest`: state → when the oldest such row was written; `holds`:
     removals that wait for a person; `no_progress`: rows whose calls change nothing. `scan`: how the newest
     scan stands, None when there was none, with what it `found`; `scan_done`: when the last one was through,
-    or since when the first one is due. Times in ms."""
+    or since when the first one is due. `exposures`: entities that still have access here, but for removals
+    that a person refused; `exposed_since`: the first of them. Times in ms."""
 
     region: str
     rows: dict[str, int]
@@ -49,6 +51,8 @@ class Measured:
     scan: str | None = None
     scan_done: int | None = None
     found: dict[Outcome, int] = field(default_factory=dict)
+    exposures: int = 0
+    exposed_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ def _measure(connection: Connection, gap: GapRow, now: int) -> Measured:
             since = select(outbox.c.created_time).where(outbox.c.id == first)
             oldest[state] = connection.execute(since).scalar_one()
     newest, done, found = _scans(connection, name)
+    exposed = [one for one in read_exposures(connection, name) if not one.accepted]
     return Measured(
         region=name,
         rows=rows,
@@ -103,6 +108,8 @@ def _measure(connection: Connection, gap: GapRow, now: int) -> Measured:
         scan=newest,
         scan_done=done,
         found=found,
+        exposures=len(exposed),
+        exposed_since=exposed[0].since if exposed else None,
     )
 
 

@@ -7,10 +7,9 @@ by the region worker's agents and its timer, in threads; every method is one tra
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from itertools import product
 from typing import Final
 
-from sqlalchemy import ColumnElement, Engine, select, update
+from sqlalchemy import ColumnElement, Engine, select, true, update
 
 from pipeline import wire
 from pipeline.core.entities import Kind
@@ -18,6 +17,7 @@ from pipeline.core.records import Desired, Founder
 from pipeline.core.removal import Decision, Limits
 from pipeline.outbox.confirmed import read_confirmed
 from pipeline.outbox.contexts import Context, read_contexts
+from pipeline.outbox.due import LEASE_MS, DueRow, take_due
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.holds import QUARANTINED, Pending, Stands, decide_all, read_stands
 from pipeline.outbox.hub import REPUBLISH_AFTER_MS
@@ -26,7 +26,6 @@ from pipeline.outbox.mappings import (
     Mapping,
     canonical_by_local,
     is_present,
-    local_by_canonical,
     present_locals,
     rows_by_canonical,
     write_mappings,
@@ -39,12 +38,10 @@ from pipeline.outbox.schema import applied, entity, outbox, rmap
 from pipeline.outbox.settle import PLANNED, UNTOUCHED, CallRow, Settlement, Untouched, settle
 from pipeline.outbox.statements import chunks, insert_new, upsert
 
-__all__ = ["UNTOUCHED", "CallRow", "Context", "RegionStore", "Settlement", "Untouched"]
+__all__ = ["LEASE_MS", "UNTOUCHED", "CallRow", "Context", "DueRow", "RegionStore", "Settlement", "Untouched"]
 
 REOPEN_MS: Final = 5_000
 """When a reopened row is applied again: after the change that it guards has ended, one way or the other."""
-LEASE_MS: Final = 60_000
-"""How long a worker has to publish a row that was due before another may take it."""
 FARTHEST_MS: Final = 2 * REPUBLISH_AFTER_MS
 """No row but one in quarantine is put off for so long: a clock ran ahead when it was written."""
 AHEAD_EVERY_MS: Final = 60_000
@@ -164,29 +161,17 @@ class RegionStore:
             elif before is not None and before["modified"] == mapped and before["uuid"] != uuid:
                 upsert(connection, rmap, [row], ("uuid", "parent", "modified", "removed", "confirmed"))
 
-    def due(self, now: int, limit: int) -> list[tuple[int, bytes, bytes]]:
-        """(outbox id, key, message) of open rows whose time has come, oldest first: at most `limit`, leased
-        for `LEASE_MS`, so that no other worker takes them. `republished` says that they are on the topic."""
+    def due(self, now: int, limit: int) -> list[DueRow]:
+        """Open rows whose time has come, oldest first: at most `limit`, leased for `LEASE_MS`, so that no
+        other worker takes them. `republished` says that they are on the topic."""
         with writing(self._engine) as connection:
-            taken: list[tuple[int, str, bytes]] = []
-            # Each by its index, so that no more rows than these are locked.
-            for state, due in product(OPEN, self._when_due(now)):
-                query = (
-                    select(outbox.c.id, outbox.c.entity, outbox.c.body)
-                    .where(outbox.c.region == self._region, outbox.c.state == state, due)
-                    .order_by(outbox.c.due_time, outbox.c.id)
-                    .limit(limit)
-                    .with_for_update()
-                )
-                taken += [(id_, uuid, body) for id_, uuid, body in connection.execute(query)]
-            taken = sorted(taken)[:limit]
-            for chunk in chunks([id_ for id_, _, _ in taken]):
-                connection.execute(
-                    update(outbox).where(outbox.c.id.in_(chunk)).values(due_time=now + LEASE_MS)
-                )
-            pairs = {(uuid, self._region) for _, uuid, _ in taken}
-            locals_ = local_by_canonical(connection, pairs)
-        return [(id_, locals_.get((uuid, self._region), uuid).encode(), body) for id_, uuid, body in taken]
+            return take_due(connection, (outbox.c.region == self._region,), self._when_due(now), (now, limit))
+
+    def due_revocations(self, now: int, limit: int) -> list[DueRow]:
+        """Likewise, but only of those that take access away: however many others are due."""
+        mine = (outbox.c.region == self._region, outbox.c.revokes == true())
+        with writing(self._engine) as connection:
+            return take_due(connection, mine, [outbox.c.due_time <= now], (now, limit))
 
     def _when_due(self, now: int) -> list[ColumnElement[bool]]:
         when = [outbox.c.due_time <= now]

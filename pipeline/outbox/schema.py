@@ -149,9 +149,11 @@ outbox: Final = Table(
     Column("attempts", Integer(), nullable=False),
     Column("due_time", BigInteger(), nullable=False),
     Column("waits_for", uuid()),
+    Column("revokes", Boolean()),  # it takes access away; null: written before that was told
     UniqueConstraint("entity", "region", "version", name="uq_outbox_desired"),
     Index("ix_outbox_due", "region", "state", "due_time"),
     Index("ix_outbox_waits", "region", "waits_for"),
+    Index("ix_outbox_revokes", "region", "revokes", "state", "due_time"),
     Index("ix_outbox_state", "state"),  # InnoDB's and SQLite's indexes end with the key: in its order
     Index("ix_outbox_created", "created_time"),
     Index("ix_outbox_processed", "processed_time", "region", "state"),

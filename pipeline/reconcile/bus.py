@@ -30,10 +30,11 @@ _OURS: Final = "region-sync.gap-fill"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One message of the topic."""
+    """One message of the topic. `time`: when Kafka got it (ms)."""
 
     value: bytes
     headers: Mapping[str, bytes]
+    time: int = 0
 
 
 class TopicReader:
@@ -136,7 +137,7 @@ class TopicReader:
         self._next[message.partition() or 0] = (message.offset() or 0) + 1
         pairs = dict(message.headers() or [])
         headers = {name: value for name, value in pairs.items() if isinstance(value, bytes)}
-        return Told(message.value() or b"", headers)
+        return Told(message.value() or b"", headers, message.timestamp()[1])
 
     def _bounds(self, number: int) -> tuple[int, int]:
         low, end = self._asking.get_watermark_offsets(TopicPartition(self._topic, number), timeout=TIMEOUT_S)

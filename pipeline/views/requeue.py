@@ -28,7 +28,7 @@ def again(letter: LetterRow) -> Put:
         except wire.Unreadable:
             return _event(letter)
         _check(wanted)
-        return topics.desired(letter.region), wanted.uuid.encode(), letter.body
+        return topics.carrying(letter.region, revokes=wanted.revokes), wanted.uuid.encode(), letter.body
     try:
         seen = wire.observation(letter.body)
     except wire.Unreadable as error:

@@ -16,7 +16,7 @@ from pipeline.core.errors import PermanentError
 from pipeline.outbox import listing
 from pipeline.outbox.acting import ActStore, By
 from pipeline.outbox.hub import HubStore
-from pipeline.views import entity, ledgers, plans, regions, rows
+from pipeline.views import entity, exposure, ledgers, plans, regions, rows
 from pipeline.views.requeue import Put, again
 from pipeline.views.sources import Params, Sources
 
@@ -66,7 +66,7 @@ def _requeue(sources: Sources, id_: int, by: By) -> Put:
     if found.region and found.region not in sources.modes:
         raise PermanentError(f"region {found.region} takes no part")
     topic, key, value = again(found)
-    if topic == topics.desired(found.region):  # keyed by the region's own UUID, as its events are
+    if topic in (topics.desired(found.region), topics.revoke(found.region)):  # by the region's own UUID
         pair = (key.decode(), found.region)
         key = HubStore(sources.engine, sources.clock).locals([pair]).get(pair, pair[0]).encode()
     ActStore(sources.engine).requeue(id_, by)
@@ -78,6 +78,7 @@ PAGES: Final = (
     Page("/", "Regions", "regions.html", regions.regions, api="/regions"),
     Page("/search", "Search", "search.html", entity.found, ("q",)),
     Page("/stuck", "Stuck", "stuck.html", entity.stuck),
+    Page("/exposure", "Exposure", "exposure.html", exposure.exposure, ("region",)),
     Page("/entity/{uuid:.+}", "Entity", "entity.html", entity.entity),
     Page(
         "/outbox",

@@ -1,7 +1,7 @@
 """Why an entity is not, or not yet, in a region as it should be: one sentence. Pure.
 
 In: the record, what the region is known to hold, the newest outbox row there, the region's mode. Out: a
-sentence for a person. Called by the entity's page and `region-sync history`.
+sentence for a person. Called by the pages of an entity and of exposure.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ def why(case: Case) -> str:
     if wanted is not None and is_there and held == wanted:
         return "It is here, as it should be."
     what = "is still here" if wanted is None else "differs here" if is_there else "is not here"
-    return f"It {what}: {_cause(case)}"
+    return f"It {what}: {cause(case)}"
 
 
-def _cause(case: Case) -> str:
+def cause(case: Case) -> str:
+    """What the region's newest row says of it."""
     row = case.newest
     if row is None:
         return "nothing was sent to the region yet."

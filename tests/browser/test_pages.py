@@ -22,6 +22,7 @@ PATHS = (
     "/entity/u1",
     "/outbox",
     "/stuck",
+    "/exposure",
     "/outbox/1",
     "/holds",
     "/holds?decided=yes",

@@ -62,7 +62,7 @@ def lags(stage: Stage, progress: Progress) -> dict[str, int]:
     """Topic → messages that its consumers have not acknowledged."""
     groups = {topics.OBSERVATIONS: topics.HUB_GROUP, topics.DEAD_LETTERS: topics.HUB_GROUP}
     for region in stage.regions:
-        for name in (topics.events(region.name), topics.desired(region.name)):
+        for name in topics.of_region(region.name):
             groups[name] = topics.region_group(region.name)
     return {name: progress.lag(group, name) for name, group in groups.items()}
 
@@ -103,9 +103,9 @@ def _count_sent(stage: Stage, found: Books) -> None:
     """Of all desired states that Kafka holds."""
     seen: Counter[tuple[str, str, int]] = Counter()
     for region in stage.regions:
-        for value in _read(stage.kafka.address, topics.desired(region.name)):
-            desired = wire.desired(value)
-            seen[region.name, desired.uuid, desired.version] += 1
+        for topic in (topics.desired(region.name), topics.revoke(region.name)):
+            for desired in map(wire.desired, _read(stage.kafka.address, topic)):
+                seen[region.name, desired.uuid, desired.version] += 1
     found.sent = len(seen)
     found.resent = sum(seen.values()) - len(seen)
 

@@ -99,7 +99,7 @@ def _letters(world: World) -> None:
 
 
 def _republished(world: World) -> None:
-    ids = [id_ for id_, _, _ in world.region.due(LATER, 10)]
+    ids = [id_ for id_, *_ in world.region.due(LATER, 10)]
     world.region.republished(ids, LATER, LATER + 1)
 
 

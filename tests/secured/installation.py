@@ -66,7 +66,7 @@ def prepare_kafka(secured: Secured, regions: Sequence[str]) -> None:
     for future in admin.create_acls(documented.acls(regions)).values():
         future.result(20)
     names = [topics.OBSERVATIONS, topics.DEAD_LETTERS]
-    names += [name for one in regions for name in (topics.events(one), topics.desired(one))]
+    names += [name for one in regions for name in topics.of_region(one)]
     limit = time.monotonic() + LIMIT_S
     while True:  # users and rules come to the broker by its own log
         try:

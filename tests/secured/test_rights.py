@@ -139,7 +139,7 @@ def read(secured: Secured, user: str, topic: str) -> bool:
         consumer.close()
 
 
-EVENTS, DESIRED = topics.events, topics.desired
+EVENTS, DESIRED, REVOKE = topics.events, topics.desired, topics.revoke
 MAY: list[tuple[Callable[..., bool], str, str, bool]] = [
     (write, "bridge-r1", EVENTS("r1"), True),
     (write, "bridge-r1", topics.DEAD_LETTERS, True),
@@ -150,6 +150,10 @@ MAY: list[tuple[Callable[..., bool], str, str, bool]] = [
     (read, "bridge-r1", topics.OBSERVATIONS, False),
     (read, "worker-r1", EVENTS("r1"), True),
     (read, "worker-r1", DESIRED("r1"), True),
+    (read, "worker-r1", REVOKE("r1"), True),
+    (write, "worker-r1", REVOKE("r1"), True),
+    (read, "worker-r1", REVOKE("r2"), False),
+    (write, "worker-r1", REVOKE("r2"), False),
     (write, "worker-r1", topics.OBSERVATIONS, True),
     (read, "worker-r1", DESIRED("r2"), False),
     (write, "worker-r1", DESIRED("r2"), False),
@@ -157,6 +161,9 @@ MAY: list[tuple[Callable[..., bool], str, str, bool]] = [
     (read, "worker-r1", topics.OBSERVATIONS, False),
     (read, "hub", topics.OBSERVATIONS, True),
     (write, "hub", DESIRED("r2"), True),
+    (write, "hub", REVOKE("r2"), True),
+    (read, "hub", REVOKE("r1"), False),
+    (write, "bridge-r1", REVOKE("r1"), False),
     (read, "hub", DESIRED("r1"), False),
     (read, "hub", EVENTS("r1"), False),
     (write, "operator", EVENTS("r1"), True),

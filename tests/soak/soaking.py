@@ -84,7 +84,7 @@ class Soak:
         self._schema = sqlalchemy.make_url(services.database).database
         self._consumed = {topics.HUB_GROUP: [topics.OBSERVATIONS, topics.DEAD_LETTERS]}
         for name in (region.name for region in regions):
-            self._consumed[topics.region_group(name)] = [topics.events(name), topics.desired(name)]
+            self._consumed[topics.region_group(name)] = [*topics.of_region(name)]
 
     async def sample(self, every_s: float) -> None:
         """Until cancelled."""

@@ -15,7 +15,8 @@ import yaml
 
 from pipeline.core.compare import Outcome
 from pipeline.metrics import catalogue
-from pipeline.metrics.catalogue import ALL, Metric
+from pipeline.metrics.catalogue import ALL
+from pipeline.metrics.metric import Metric
 from pipeline.metrics.shared import RESULTS
 from pipeline.outbox.measures import WAITING
 
@@ -45,6 +46,8 @@ VALUES: dict[tuple[str, str], set[str]] = {
 """Of labels that rules choose by: what the values can be."""
 FEARED: dict[str, Metric] = {
     "a disable that never arrived": catalogue.OUTBOX_OLDEST,
+    "a disable that arrived late": catalogue.REVOCATION,
+    "somebody who still has access": catalogue.EXPOSED,
     "a removal that waits for a person": catalogue.HOLDS,
     "events that a bus lost": catalogue.LOST,
     "a bus that says nothing": catalogue.BUS_SILENT,
@@ -162,7 +165,8 @@ def test_what_is_wrong_is_found(expr: str, labels: list[str], why: str) -> None:
 @pytest.mark.parametrize("fear", FEARED)
 def test_what_an_operator_fears_has_an_alarm(fear: str) -> None:
     alarms = [one.name for rule in rules() for one in selectors(promql.parse(rule["expr"]))]
-    assert FEARED[fear].name in alarms
+    metric = FEARED[fear]
+    assert {metric.name + suffix for suffix in SUFFIXES[metric.kind]} & {*alarms}
 
 
 def test_alerts_have_all_that_a_person_needs() -> None:

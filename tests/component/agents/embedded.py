@@ -83,8 +83,7 @@ class Stage:
     async def worked_off(self) -> bool:
         group = topics.region_group(self.name)
         lags = [
-            await asyncio.to_thread(self.progress.lag, group, topic)
-            for topic in (topics.events(self.name), topics.desired(self.name))
+            await asyncio.to_thread(self.progress.lag, group, topic) for topic in topics.of_region(self.name)
         ]
         return not any(lags)
 

@@ -103,11 +103,11 @@ class Rig:
     def begin_with(self, worker: RegionWorker) -> None:
         self.worker = worker
         self.worker.guard.backoff = FAST
-        self.worker.lanes.start()
-        self._running = asyncio.create_task(self.worker.lanes.run())
+        self.worker.start()
+        self._running = asyncio.create_task(self.worker.work())
 
     async def end(self) -> None:
-        await self.worker.lanes.stop()
+        await self.worker.stop()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
 
@@ -115,7 +115,9 @@ class Rig:
 
     async def give(self, *desired: Desired) -> None:
         """Through the worker until it is acknowledged; raises what ended the worker."""
-        await self._through(desired, self.worker.take_desired, topics.desired(HERE))
+        for one in desired:
+            take = self.worker.take_revocation if one.revokes else self.worker.take_desired
+            await self._through([one], take, topics.carrying(HERE, revokes=one.revokes))
 
     async def hear(self) -> None:
         """All that the region said on its bus since, one after the other."""
@@ -172,8 +174,9 @@ class Rig:
     async def send_due(self) -> None:
         """Rows whose time has come, through the worker once more."""
         await self.desk.send_due(200)
-        for message in self.kafka.take(topics.desired(HERE)):
-            await self.give(wire.desired(message.value))
+        for topic in (topics.revoke(HERE), topics.desired(HERE)):
+            for message in self.kafka.take(topic):
+                await self.give(wire.desired(message.value))
 
     # --- what came of it
 

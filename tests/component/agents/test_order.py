@@ -50,10 +50,11 @@ async def users(api: Api, number: int) -> tuple[str, list[str]]:
 
 
 def evenly(stage: Stage, workers: list[faust.App]) -> bool:
-    """All partitions are held, each by one worker, and every worker holds the same ones of both topics."""
+    """All partitions are held, each by one worker, and every worker holds the same ones of all topics."""
     held = [partitions(app, topics.events(stage.name)) for app in workers]
-    if [partitions(app, topics.desired(stage.name)) for app in workers] != held or not all(held):
-        return False
+    for topic in (topics.desired(stage.name), topics.revoke(stage.name)):
+        if [partitions(app, topic) for app in workers] != held or not all(held):
+            return False
     return sorted(number for one in held for number in one) == list(range(PARTITIONS))
 
 

@@ -83,7 +83,8 @@ class Worker:
 
     async def give(self, desired: Desired) -> None:
         value = wire.encode(desired)
-        await self._take(self.worker.take_desired, topics.desired(HERE), desired.uuid, value)
+        take = self.worker.take_revocation if desired.revokes else self.worker.take_desired
+        await self._take(take, topics.carrying(HERE, revokes=desired.revokes), desired.uuid, value)
 
     async def hint(self, kind: Kind, uuid: str, time: int, event: str = HINT) -> None:
         await self._take(self.worker.take_event, topics.events(HERE), uuid, hint(kind, uuid, time, event))
@@ -104,7 +105,7 @@ class Worker:
         """Until it has nothing at work any more."""
         self.wire.go.set()
         async with asyncio.timeout(LIMIT_S):
-            while self.worker.lanes.busy or self.worker.lanes.waiting:
+            while any(lanes.busy or lanes.waiting for lanes in (self.worker.lanes, self.worker.urgent)):
                 await asyncio.sleep(0.01)
 
     def told(self) -> list[Observation]:
@@ -140,12 +141,12 @@ async def process(rig: Rig, session_s: float = SESSION_S) -> AsyncIterator[Worke
     store = Counted(rig.engine, HERE, rig.clock)
     worker = RegionWorker(Desk(resources, store, cast(Publisher, kafka), rig.clock, Watch(tenure)), 2)
     worker.guard.backoff = FAST
-    worker.lanes.start()
+    worker.start()
     try:
         yield Worker(worker, wire_, tenure, kafka, asked, now)
     finally:
         wire_.go.set()
-        await worker.lanes.stop()
+        await worker.stop()
         await client.aclose()
 
 
@@ -161,7 +162,7 @@ async def renamed_twice(rig: Rig) -> tuple[Desired, Desired]:
 
 def takes_over(rig: Rig) -> None:
     """The rig's worker is given the partitions now."""
-    rig.worker.give_up({(topics.desired(HERE), 0), (topics.events(HERE), 0)})
+    rig.worker.give_up({(topic, 0) for topic in topics.of_region(HERE)})
 
 
 def name(rig: Rig) -> str:
@@ -211,7 +212,7 @@ async def test_a_worker_that_lost_its_partition_ends_its_job_and_acknowledges_no
         zombie.wire.stop_after = "listDomains"
         await zombie.give(second)
         await zombie.stops()
-        zombie.worker.give_up({(topics.desired(HERE), 0), (topics.events(HERE), 0)})
+        zombie.worker.give_up({(topic, 0) for topic in topics.of_region(HERE)})
         await zombie.wakes()
         assert (zombie.writes(), zombie.told(), zombie.acknowledged) == ([], [], [])
     assert rig.outbox(second)["state"] == "pending", "for its successor"
@@ -225,7 +226,7 @@ async def test_the_calls_of_a_job_that_was_lost_are_in_the_audit(rig: Rig) -> No
         zombie.wire.stop_after = "updateDomain"
         await zombie.give(second)
         await zombie.stops()
-        zombie.worker.give_up({(topics.desired(HERE), 0)})
+        zombie.worker.give_up({(topic, 0) for topic in topics.of_region(HERE)})
         await zombie.wakes()
     assert rig.commands(second) == ["listDomains", "updateDomain"]
     assert rig.outbox(second)["state"] == "pending"
@@ -238,7 +239,7 @@ async def test_what_comes_back_to_the_same_worker_is_done_by_it(rig: Rig) -> Non
         worker.wire.stop_after = "listDomains"
         await worker.give(second)
         await worker.stops()
-        worker.worker.give_up({(topics.desired(HERE), 0)})
+        worker.worker.give_up({(topic, 0) for topic in topics.of_region(HERE)})
         await worker.give(second)
         await worker.wakes()
         assert worker.writes() == ["updateDomain"]

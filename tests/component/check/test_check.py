@@ -262,7 +262,7 @@ async def test_the_embedded_broker(tmp_path: Path) -> None:
         found = await kafka.examine(chosen)
     assert [one.detail for one in found] == [
         "embedded: reached, 1 broker",
-        "2 of 4 are made at the first start",
+        "3 of 5 are made at the first start",
     ]
 
 
@@ -283,26 +283,31 @@ async def test_an_embedded_broker_that_went_without_a_word(
     assert finding.verdict is Verdict.WARN
 
 
-EVENTS, DESIRED = topics.events("berlin"), topics.desired("berlin")
-ALL_TOPICS = (topics.OBSERVATIONS, topics.DEAD_LETTERS, EVENTS, DESIRED)
+EVENTS, DESIRED, REVOKE = topics.of_region("berlin")
+ALL_TOPICS = (topics.OBSERVATIONS, topics.DEAD_LETTERS, EVENTS, DESIRED, REVOKE)
 
 
 @pytest.mark.parametrize(
     ("found", "verdict", "words"),
     [
-        ({}, Verdict.OK, "4 of 4 are made at the first start"),
-        (dict.fromkeys(ALL_TOPICS, 12), Verdict.OK, "4 with 12 partitions each"),
+        ({}, Verdict.OK, "5 of 5 are made at the first start"),
+        (dict.fromkeys(ALL_TOPICS, 12), Verdict.OK, "5 with 12 partitions each"),
         (
             dict.fromkeys(ALL_TOPICS, 12) | {DESIRED: 6},
             Verdict.FAIL,
             f"{EVENTS} has 12 partitions and {DESIRED} has 6: they must be equal",
         ),
         (
+            dict.fromkeys(ALL_TOPICS, 12) | {REVOKE: 6},
+            Verdict.FAIL,
+            f"{EVENTS} has 12 partitions and {REVOKE} has 6: they must be equal",
+        ),
+        (
             dict.fromkeys(ALL_TOPICS, 12) | {topics.OBSERVATIONS: 3},
             Verdict.FAIL,
             f"not the 12 partitions of the settings: {topics.OBSERVATIONS}: 3; set `partitions`",
         ),
-        ({EVENTS: 12, DESIRED: 12}, Verdict.OK, "2 of 4 are made at the first start"),
+        ({EVENTS: 12, DESIRED: 12}, Verdict.OK, "3 of 5 are made at the first start"),
     ],
 )
 def test_topics_that_exist(found: dict[str, int], verdict: Verdict, words: str) -> None:

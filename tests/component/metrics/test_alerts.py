@@ -32,10 +32,10 @@ def calls(unreachable: int, ok: int) -> Series:
     return {name % "unreachable": growing(unreachable), name % "ok": growing(ok)}
 
 
-def taking(quick: int, slow: int) -> Series:
-    bucket = 'region_sync_delivery_seconds_bucket{region="r1",le="%s"}'
+def taking(quick: int, slow: int, what: str = "delivery", limit: str = "60") -> Series:
+    bucket = f'region_sync_{what}_seconds_bucket{{region="r1",le="%s"}}'
     return {
-        bucket % "60": growing(quick),
+        bucket % limit: growing(quick),
         bucket % "300": growing(quick + slow),
         bucket % "+Inf": growing(quick + slow),
     }
@@ -64,6 +64,11 @@ CASES: Final[dict[str, tuple[Series, Series]]] = {
         'region_sync_outbox_oldest_seconds{region="r1",state="pending"}', steady(1_000), steady(10)
     ),
     "RegionSyncDeliverySlow": (taking(quick=1, slow=9), taking(quick=99, slow=1)),
+    "RegionSyncRevocationSlow": (
+        taking(quick=1, slow=9, what="revocation", limit="30"),
+        taking(quick=99, slow=1, what="revocation", limit="30"),
+    ),
+    "RegionSyncExposed": one('region_sync_exposed_seconds{region="r1"}', steady(400), steady(0)),
     "RegionSyncRefused": one('region_sync_outbox_rows{region="r1",state="dead"}', steady(1), steady(0)),
     "RegionSyncNoProgress": one('region_sync_no_progress{region="r1"}', steady(1), steady(0)),
     "RegionSyncRemovalsHeld": one('region_sync_holds_waiting{region="r1"}', steady(1), steady(0)),

@@ -89,7 +89,7 @@ async def test_ready_then_without_database_then_ready_then_without_broker(worker
     await until(asking.is_ready, "ready")
     _, checks, reasons = await asking.ready()
     assert checks == {"partitions of berlin": True, "database": True, "kafka": True}
-    assert reasons["partitions of berlin"] == "8 partitions assigned"
+    assert reasons["partitions of berlin"] == "12 partitions assigned"
     assert "region_sync_source_up" not in (await asking.metrics()).names(), "that is for the hub to tell"
     assert (await asking.metrics()).value("region_sync_lanes", region=NAME) > 0
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.metrics.catalogue import ALL, BRIDGES, SHARED, WORKERS
+from pipeline.metrics.bridges import BRIDGES
+from pipeline.metrics.catalogue import ALL, SHARED, WORKERS
 from pipeline.outbox.proofs import Proof, keep_proofs
 from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, now_ms, simulated_regions
@@ -69,11 +70,12 @@ async def test_a_change_shows_in_the_numbers_and_all_of_them_are_the_catalogue_s
         if name not in EXPOSED or label not in EXPOSED[name]
     }
     assert foreign == set(), "nothing but what is declared"
-    quiet = {  # needs something to go wrong, or to be old
+    quiet = {  # needs something to go wrong, to be taken away, or to be old
         "region_sync_purged_rows_total",
         "region_sync_conflicts_total",
         "region_sync_dead_letters_total",
         "region_sync_removals_total",
+        "region_sync_revocation_seconds",
         "region_sync_scan_done_timestamp_seconds",
         "region_sync_scan_found",
     }
@@ -134,7 +136,7 @@ async def test_a_region_that_is_away_makes_nothing_unready(world: World) -> None
         "database",
         "kafka",
     }
-    assert reasons["partitions of berlin"] == "8 partitions assigned"
+    assert reasons["partitions of berlin"] == "12 partitions assigned"
     live = await world.asking.get("/health/live")
     assert (live.status_code, live.json()["live"]) == (200, True)
 

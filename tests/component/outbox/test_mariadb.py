@@ -7,6 +7,7 @@ import pytest
 from tests.unit.outbox.acting_contract import ActingContract
 from tests.unit.outbox.audit_contract import AuditContract
 from tests.unit.outbox.decisions_contract import DecisionsContract
+from tests.unit.outbox.exposure_contract import ExposureContract
 from tests.unit.outbox.fencing_contract import FencingContract
 from tests.unit.outbox.gaps_contract import GapsContract, LeaseContract
 from tests.unit.outbox.holds_contract import HoldsContract
@@ -39,6 +40,10 @@ class TestAudit(AuditContract):
 
 
 class TestHolds(HoldsContract):
+    pass
+
+
+class TestExposure(ExposureContract):
     pass
 
 

@@ -255,7 +255,7 @@ class Site(Runner):
     """One region with its bus and its worker."""
 
     def __init__(self, kafka: Kafka, region: Region, engine: Engine, clock: Clock) -> None:
-        super().__init__(kafka, topics.events(region.name), topics.desired(region.name))
+        super().__init__(kafka, *topics.of_region(region.name))
         self.region = region
         self.clock = clock
         self.rules = Rules()
@@ -277,17 +277,17 @@ class Site(Runner):
         self.desk = Desk(resources, self.store, cast(Publisher, self.process), self.clock, Watch(tenure))
         self.worker = RegionWorker(self.desk, LANES, self.rules)
         await self.worker.take_up()
-        self.worker.lanes.start()
-        return self.worker.lanes.run()
+        self.worker.start()
+        return self.worker.work()
 
     async def stop(self) -> None:
         await super().stop()
         if self._running is not None:
-            await self.worker.lanes.stop()
+            await self.worker.stop()
 
     async def hand_over(self, one: Taken) -> None:
-        take = self.worker.take_event if one.partition[0] == self.names[0] else self.worker.take_desired
-        await take(one)
+        takes = (self.worker.take_event, self.worker.take_desired, self.worker.take_revocation)
+        await takes[self.names.index(one.partition[0])](one)
 
     def trouble(self) -> str:
         return self.worker.guard.last_error

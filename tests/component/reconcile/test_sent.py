@@ -1,57 +1,46 @@
-"""From an offset of a real topic: what Kafka still has is read, what it has dropped is said."""
+"""What a region was sent since an offset of its topic, on a real Kafka: what was revoked meanwhile is named
+too, though its own topic counts otherwise."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
+import time
+from contextlib import closing
+from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 
 from pipeline import wire
+from pipeline.core import topics
 from pipeline.core.entities import Kind
-from pipeline.core.errors import PermanentError
 from pipeline.reach import Kafka
 from pipeline.reconcile.bus import TopicReader
 from pipeline.reconcile.sent import sent_since
 from tests.unit.outbox.builders import desired, record
 
-LIMIT_S = 20.0
-QUIET = {"log_level": "2"}
 
-pytestmark = pytest.mark.services
+@pytest.mark.services
+def test_what_was_revoked_since_an_offset_is_named(kafka_bootstrap: str) -> None:
+    name = f"r-{uuid4().hex[:6]}"
+    ordinary, revoke = topics.desired(name), topics.revoke(name)
+    Kafka(kafka_bootstrap, {}).ensure_topics([ordinary, revoke], 1)
+    producer = Producer({"bootstrap.servers": kafka_bootstrap, "log_level": "2"})
+    began = int(time.time() * 1000)
+    for number, (topic, uuid) in enumerate(
+        [(ordinary, "a"), (revoke, "b"), (ordinary, "c"), (revoke, "d"), (ordinary, "e")]
+    ):
+        value = wire.encode(desired(record(Kind.USER, uuid), name))
+        producer.produce(topic, value, b"key", timestamp=began + number)
+    assert producer.flush(60) == 0
 
+    def named(offsets: int) -> set[str]:
+        with (
+            closing(TopicReader(kafka_bootstrap, {}, ordinary)) as sent,
+            closing(TopicReader(kafka_bootstrap, {}, revoke)) as revoked,
+        ):
+            return sent_since(sent, revoked, offsets)
 
-@pytest.fixture
-def topic(kafka_bootstrap: str) -> str:
-    """Two partitions with three messages each, u0 to u5 in turn."""
-    name = f"sent-{uuid.uuid4().hex}"
-    Kafka(kafka_bootstrap, {}).ensure_topics([name], 2)
-    producer = Producer({**QUIET, "bootstrap.servers": kafka_bootstrap})
-    for number in range(6):
-        value = wire.encode(desired(record(Kind.USER, f"u{number}"), "r2"))
-        producer.produce(name, value, b"key", partition=number % 2)
-    assert producer.flush(LIMIT_S) == 0
-    return name
-
-
-@pytest.fixture
-def reader(kafka_bootstrap: str, topic: str) -> Iterator[TopicReader]:
-    opened = TopicReader(kafka_bootstrap, {}, topic)
-    yield opened
-    opened.close()
-
-
-def test_what_kafka_has_is_read(reader: TopicReader) -> None:
-    assert sent_since(reader, {0: 1, 1: 2}) == {"u2", "u4", "u5"}
-
-
-def test_what_kafka_has_dropped_is_said(reader: TopicReader, kafka_bootstrap: str, topic: str) -> None:
-    admin = AdminClient({**QUIET, "bootstrap.servers": kafka_bootstrap})
-    for future in admin.delete_records([TopicPartition(topic, 1, 2)]).values():
-        future.result(LIMIT_S)
-    with pytest.raises(PermanentError, match=f"partition 1 of {topic} begins at 2: Kafka has dropped"):
-        sent_since(reader, 1)
-    assert sent_since(reader, {0: 0}) == {"u0", "u2", "u4"}
-    assert sent_since(reader, {1: 2}) == {"u5"}
+    assert named(0) == {"a", "b", "c", "d", "e"}
+    assert named(1) == {"c", "d", "e"}
+    assert named(2) == {"e"}
+    assert named(3) == set()

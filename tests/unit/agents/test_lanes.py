@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline.agents.lanes import Lanes
+from pipeline.agents.lanes import Keys, Lanes
 
 LIMIT_S = 90.0
 
@@ -185,3 +185,45 @@ async def test_a_lane_that_fails_is_told_to_whoever_runs_them() -> None:
         await lanes.put("a", 1)
         with pytest.raises(LookupError, match="a"):
             await asyncio.wait_for(lanes.run(), LIMIT_S)
+
+
+@asynccontextmanager
+async def both(work: Work) -> AsyncIterator[tuple[Lanes[int], Lanes[int]]]:
+    """Two sets of lanes, one lane each, over the same keys."""
+    keys = Keys()
+    ordinary, urgent = (Lanes[int](1, 2, work, keys) for _ in range(2))
+    ordinary.start()
+    urgent.start()
+    try:
+        yield ordinary, urgent
+    finally:
+        await ordinary.stop()
+        await urgent.stop()
+
+
+async def test_lanes_of_their_own_do_not_wait_for_others_that_are_full() -> None:
+    work = Work()
+    async with both(work) as (ordinary, urgent):
+        for number, key in enumerate(("a", "b", "c")):
+            await ordinary.put(key, number)
+            await turns()
+        assert ordinary.full
+        await urgent.put("u", 9)
+        await work.until(lambda: "u" in work.inside)
+        assert (ordinary.busy, ordinary.waiting, urgent.busy, urgent.waiting) == (1, 2, 1, 0)
+        work.let("a", "b", "c", "u")
+        await work.until(lambda: len(work.begun) == 4 and not work.inside)
+
+
+async def test_no_key_is_in_two_lanes_at_once_though_they_are_of_different_sets() -> None:
+    work = Work()
+    async with both(work) as (ordinary, urgent):
+        await ordinary.put("a", 1)
+        await work.until(lambda: work.inside == ["a"])
+        await urgent.put("a", 2)
+        await urgent.put("b", 3)
+        await work.until(lambda: sorted(work.inside) == ["a", "b"])
+        assert work.begun == [("a", [1]), ("b", [3])], "the lane goes on with what is free"
+        work.let("a", "b")
+        await work.until(lambda: len(work.begun) == 3 and not work.inside)
+        assert work.begun[-1] == ("a", [2])

@@ -34,6 +34,7 @@ SHOWN = (
     ["outbox", "show", "1"],
     ["holds"],
     ["holds", "--decided"],
+    ["exposure"],
 )
 
 

@@ -48,6 +48,7 @@ def test_all_commands_are_there() -> None:
         "check",
         "status",
         "history",
+        "exposure",
         "conflicts",
         "outbox list",
         "outbox show",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from pipeline.reconcile.sent import sent_since
 from tests.unit.cli.conftest import Call
 from tests.unit.outbox.builders import NOW, Clock, desired, keep, record, removed, rows, settled
 
-TOPIC = topics.desired("berlin")
+TOPIC, REVOKE = topics.desired("berlin"), topics.revoke("berlin")
 
 
 @pytest.mark.parametrize(
@@ -139,28 +140,25 @@ def test_offsets_need_the_broker_and_say_so(region_sync: Call, config: str, url:
 
 def test_an_offset_names_the_entities_that_were_sent_since() -> None:
     with EmbeddedBroker() as broker:
-        broker.ensure_topics([TOPIC])
+        broker.ensure_topics([TOPIC, REVOKE])
         producer = Producer({"bootstrap.servers": broker.address, "log_level": "2"})
         for number in range(6):
             value = wire.encode(desired(record(Kind.USER, f"u{number}"), "berlin"))
             producer.produce(TOPIC, value, b"key", partition=number % 2)
         producer.produce(TOPIC, b"nonsense", b"key", partition=0)
         assert producer.flush(20) == 0
-        for offsets, expected in (
-            (0, {"u0", "u1", "u2", "u3", "u4", "u5"}),
-            (2, {"u4", "u5"}),
-            ({0: 1}, {"u2", "u4"}),
-            ({0: 3, 1: 2}, {"u5"}),
-            ({1: 9}, set()),
-        ):
-            reader = TopicReader(broker.address, {}, TOPIC)
-            try:
-                assert sent_since(reader, offsets) == expected
-            finally:
-                reader.close()
-        reader = TopicReader(broker.address, {}, TOPIC)
-        try:
-            with pytest.raises(PermanentError, match="has no partition 99"):
-                sent_since(reader, {99: 0})
-        finally:
-            reader.close()
+
+        def named(offsets: int | dict[int, int]) -> set[str]:
+            with (
+                closing(TopicReader(broker.address, {}, TOPIC)) as sent,
+                closing(TopicReader(broker.address, {}, REVOKE)) as revoked,
+            ):
+                return sent_since(sent, revoked, offsets)
+
+        assert named(0) == {"u0", "u1", "u2", "u3", "u4", "u5"}
+        assert named(2) == {"u4", "u5"}
+        assert named({0: 1}) == {"u2", "u4"}
+        assert named({0: 3, 1: 2}) == {"u5"}
+        assert named({1: 9}) == set()
+        with pytest.raises(PermanentError, match="has no partition 99"):
+            named({99: 0})

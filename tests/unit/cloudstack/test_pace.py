@@ -81,3 +81,41 @@ async def test_a_pause_has_a_bound() -> None:
     pace = Pace(None, time.clock, time.sleep)
     pace.pause(1e9)
     assert await _turns(pace, time, 1) == [(0, PAUSE_MAX_S)]
+
+
+async def test_who_is_urgent_gets_the_next_turn_and_all_who_wait_come_later() -> None:
+    time = Time()
+    pace = Pace(10.0, time.clock, time.sleep)
+    turns: list[tuple[str, float]] = []
+
+    async def one(name: str, *, urgent: bool) -> None:
+        await pace.turn(urgent=urgent)
+        turns.append((name, round(time.now - 100.0, 6)))
+
+    tasks = [asyncio.ensure_future(one(f"o{number}", urgent=False)) for number in range(4)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    tasks += [asyncio.ensure_future(one(f"u{number}", urgent=True)) for number in range(2)]
+    await time.run(tasks)
+    assert sorted(turns, key=lambda turn: turn[1]) == [
+        ("o0", 0.0),
+        ("u0", 0.1),
+        ("u1", 0.2),
+        ("o1", 0.3),
+        ("o2", 0.4),
+        ("o3", 0.5),
+    ]
+
+
+async def test_a_pause_stops_who_is_urgent_and_lets_it_go_first() -> None:
+    time = Time()
+    pace = Pace(10.0, time.clock, time.sleep)
+    pace.pause(3.0)
+    turns: list[tuple[str, float]] = []
+
+    async def one(name: str, *, urgent: bool) -> None:
+        await pace.turn(urgent=urgent)
+        turns.append((name, round(time.now - 100.0, 6)))
+
+    await time.run([asyncio.ensure_future(one(name, urgent=name == "u")) for name in ("a", "b", "u")])
+    assert sorted(turns, key=lambda turn: turn[1]) == [("u", 3.0), ("a", 3.1), ("b", 3.2)]

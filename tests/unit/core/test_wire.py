@@ -129,6 +129,7 @@ def test_the_form_is_said_and_stays() -> None:
             "known": {"name": "n"},
             "changed": None,
             "settled": None,
+            "revokes": False,
         },
     }
     older = {

@@ -183,7 +183,7 @@ def test_whatever_is_sound_is_merged(database: str, seen: list[Observation]) -> 
         assert acknowledged == list(range(len(seen)))
         assert not [one for one in kafka.messages if one.topic == topics.DEAD_LETTERS]
         for message in kafka.messages:
-            if message.topic.startswith(topics.desired("")):
+            if message.topic.startswith((topics.desired(""), topics.revoke(""))):
                 assert flaw(wire.desired(message.value)) is None
     finally:
         engine.dispose()

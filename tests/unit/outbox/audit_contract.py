@@ -62,7 +62,7 @@ class AuditContract:
         assert ActStore(engine).retry_dead([one, other, third, 99_999], By("ann", "x", NOW + 7)) == 1
         after = row(engine, schema.outbox, id=one)
         assert (after["state"], after["due_time"], after["processed_time"]) == ("pending", NOW + 7, None)
-        assert [id_ for id_, _, _ in region.due(NOW + 7, 9)] == [one]
+        assert [id_ for id_, *_ in region.due(NOW + 7, 9)] == [one]
         region.settle([settled(DOMAIN)], NOW)
         assert row(engine, schema.outbox, id=one)["state"] == "delivered"
 

@@ -172,7 +172,7 @@ class HoldsContract:
         id_ = self.held(hub, region)
         [one] = holds.holds()
         ActStore(engine).approve(one.id, By("ann", "they left", NOW + 5))
-        assert [due for due, _, _ in region.due(NOW + 5, 9)] == [id_]
+        assert [due for due, *_ in region.due(NOW + 5, 9)] == [id_]
         [context] = region.contexts([desired(ACCOUNT)])
         assert context.standing == Standing(APPROVED, "they left")
         [decided] = holds.holds(decided=True)
@@ -196,7 +196,7 @@ class HoldsContract:
             "its removal was refused: in use",
         )
         assert row(engine, schema.entity, uuid="a1")["marked"] == "r2: its removal was refused: in use"
-        assert [due for due, _, _ in region.due(NOW + 5, 9)] == [waiting]
+        assert [due for due, *_ in region.due(NOW + 5, 9)] == [waiting]
         assert region.stands("a1") == Stands(refused="in use")
 
     def test_a_refusal_is_asked_about_again_when_its_row_is_tried_again(
@@ -241,7 +241,7 @@ class HoldsContract:
         self.decide(region, id_, ASKED, QUARANTINE)
         region.settle([settled(ACCOUNT, "pending", due_time=NOW + HOUR_MS)], NOW)
         ActStore(engine).refuse(holds.holds()[0].id, By("ann", "no", NOW + 1))
-        assert [due for due, _, _ in region.due(NOW + 1, 9)] == [id_]
+        assert [due for due, *_ in region.due(NOW + 1, 9)] == [id_]
         [context] = region.contexts([desired(ACCOUNT)])
         assert context.standing == Standing(REFUSED, "no", NOW + HOUR_MS, "enabled")
 
@@ -268,7 +268,7 @@ class HoldsContract:
         region.settle([settled(domain, "held", result=PLANNED)], NOW)
         assert HoldStore(engine).holds()[0].entity == "a1"
         assert region.release_planned(NOW + 1) == 1
-        assert [due for due, _, _ in region.due(NOW + 1, 9)] == [planned]
+        assert [due for due, *_ in region.due(NOW + 1, 9)] == [planned]
 
     def test_a_newer_desired_state_replaces_what_is_held(
         self, hub: HubStore, region: RegionStore, engine: Engine

@@ -13,9 +13,10 @@ from sqlalchemy import inspect, text
 from pipeline.core.entities import Kind
 from pipeline.core.records import Value
 from pipeline.outbox.engine import migrate, open_database, reading, writing
-from pipeline.outbox.hub import HubStore
-from pipeline.outbox.schema import entity, metadata
-from tests.unit.outbox.builders import Clock, keep, record, rows
+from pipeline.outbox.hub import Change, HubStore
+from pipeline.outbox.region import RegionStore
+from pipeline.outbox.schema import entity, metadata, outbox
+from tests.unit.outbox.builders import NOW, Clock, desired, keep, record, rows, seen_in, settled
 
 LIMIT_S = 60
 
@@ -82,6 +83,41 @@ class MigrationContract:
 
         assert differences(url) == []
         assert "rmap" in inspect(engine).get_table_names()
+        engine.dispose()
+
+    def test_what_was_on_its_way_before_is_judged_by_its_message(self, url: str) -> None:
+        migrate(url)
+        engine = open_database(url)
+        on = " ON outbox" if engine.dialect.name == "mysql" else ""
+        user = seen_in(record(Kind.USER, "u1", "alice", "a1"), "r2")
+        off = {**(user.desired() or {}), "state": "disabled"}
+        locked = replace(desired(user, version=4), known={**off, "state": "locked"}, fields=off)
+        wanted = [
+            desired(user, version=1),
+            replace(desired(user, version=2), fields=off),
+            replace(desired(user, version=3), fields=None),
+            locked,
+            replace(desired(user, version=5), fields=off, known=None),
+            replace(desired(user, version=6), fields=off),
+        ]
+        HubStore(engine, Clock()).commit([Change(user, None, tuple(wanted))], NOW)
+        RegionStore(engine, "r2", Clock()).settle([settled(user, version=6)], NOW)
+        with writing(engine) as connection:
+            connection.execute(text(f"DROP INDEX ix_outbox_revokes{on}"))
+            connection.execute(text("ALTER TABLE outbox DROP COLUMN revokes"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+
+        migrate(url)
+
+        assert {row["version"]: row["revokes"] for row in rows(engine, outbox)} == {
+            1: False,
+            2: True,
+            3: True,
+            4: True,
+            5: False,
+            6: None,
+        }
+        assert differences(url) == []
         engine.dispose()
 
     def test_users_of_before_are_found_by_their_addresses(self, url: str) -> None:

@@ -400,8 +400,8 @@ class RegionContract:
         first = region.due(later, 3)
         second = region.due(later, 3)
 
-        assert [id_ for id_, _, _ in first] == ids[:3]
-        assert [id_ for id_, _, _ in second] == ids[3:5]
+        assert [id_ for id_, *_ in first] == ids[:3]
+        assert [id_ for id_, *_ in second] == ids[3:5]
         assert [key for _, key, _ in first] == [b"d0", b"D1-r2", b"d2"]
         assert wire.desired(first[1][2]) == desired(many[1])
         assert region.due(later + LEASE_MS - 1, 9) == []
@@ -414,7 +414,7 @@ class RegionContract:
         def take(_: int) -> list[int]:
             store = RegionStore(engine, "r2", Clock())
             together.wait(10)
-            return [id_ for _ in range(4) for id_, _, _ in store.due(NOW + 100_000, 5)]
+            return [id_ for _ in range(4) for id_, *_ in store.due(NOW + 100_000, 5)]
 
         with ThreadPoolExecutor(3) as pool:
             taken = [id_ for some in pool.map(take, range(3)) for id_ in some]
@@ -454,7 +454,7 @@ class RegionContract:
 
         assert region.wake_all(NOW + 5) == 2
         assert region.wake_all(NOW + 5) == 0
-        assert [wire.desired(body).uuid for _, _, body in region.due(NOW + 5, 9)] == ["d2", "d3"]
+        assert [wire.desired(body).uuid for _, _, body, _ in region.due(NOW + 5, 9)] == ["d2", "d3"]
 
     def test_a_reopened_row_is_applied_again_soon(
         self, hub: HubStore, region: RegionStore, engine: Engine

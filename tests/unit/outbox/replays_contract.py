@@ -106,7 +106,7 @@ class ReplaysContract:
         made = row(engine, schema.outbox, version=2)
         assert (made["state"], made["due_time"], made["region"]) == ("pending", LATER, "r2")
         assert wire.desired(made["body"]).fields == user.desired()
-        assert [id_ for id_, _, _ in region.due(LATER, 10)] == [made["id"]]
+        assert [id_ for id_, *_ in region.due(LATER, 10)] == [made["id"]]
         assert hub.load(["u1"])["u1"].record.version == 2
         assert replays.send(begun, ["u1"]) == {"u1": Turn.WAIT}
         assert len(rows(engine, schema.outbox)) == 2

@@ -94,7 +94,7 @@ def test_a_region_reads_by_index(engine: Engine, statements: Statements) -> None
     asked = Asked(Kind.ACCOUNT, "enabled", Losses(vms=1), removal.standing)
     region.decide([Pending(removal.outbox_id or 0, "a1", asked)], Limits(Policy.QUARANTINE))
     taken = region.due(NOW + 100_000, 10)
-    region.republished([id_ for id_, _, _ in taken], NOW + 100_000, NOW)
+    region.republished([id_ for id_, *_ in taken], NOW + 100_000, NOW)
     region.canonical(["u0", "u1"])
     region.confirmed(["u0", "u1"])
     region.founder("a1")
