@@ -22,6 +22,7 @@ from pipeline.agents.calls import Caller
 from pipeline.agents.desk import Desk
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
+from pipeline.agents.keys import LOOK_EVERY_S, Keys
 from pipeline.agents.lanes import Lanes
 from pipeline.agents.letters import PER_MINUTE, Letters
 from pipeline.agents.observe import SWEPT, Observer
@@ -65,7 +66,12 @@ class RegionWorker:
     """The part of a region worker that knows no Faust."""
 
     def __init__(
-        self, desk: Desk, lanes: int, rules: Rules | None = None, letters_per_minute: int = PER_MINUTE
+        self,
+        desk: Desk,
+        lanes: int,
+        rules: Rules | None = None,
+        letters_per_minute: int = PER_MINUTE,
+        keys: Keys | None = None,
     ) -> None:
         rules = rules or Rules()
         self._desk = desk
@@ -79,7 +85,8 @@ class RegionWorker:
         self.desired = desk.letters(topics.desired(desk.region), letters_per_minute)
         self.lanes: Lanes[Job] = Lanes(lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE, self._work)
         self._observer = Observer(desk)
-        self._applier = Applier(desk, Caller(desk, self._exclusive), rules)
+        self._keys = keys or Keys(desk, None, None)
+        self._applier = Applier(desk, Caller(desk, self._exclusive, self._keys), rules)
 
     @property
     def done(self) -> int:
@@ -113,6 +120,7 @@ class RegionWorker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.lanes.run())
                 group.create_task(self._send_due_rows())
+                group.create_task(self._answer_for_keys())
                 group.create_task(self._tenure.run())
         finally:
             await self.lanes.stop()
@@ -225,6 +233,12 @@ class RegionWorker:
             if self._mode is not Mode.PAUSED and not (self.guard.waiting or self.lanes.full):
                 await self.guard.patiently("due rows", partial(self._desk.send_due, DUE_ROWS))
             await self._settled_or_later()
+
+    async def _answer_for_keys(self) -> None:
+        """What other regions' workers ask of this one."""
+        while self._keys.takes_part:
+            await self.guard.patiently("keys that are asked for", self._keys.answer)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _settled_or_later(self) -> None:
         """A settlement may have woken rows that waited for it; a timer is the fallback."""
