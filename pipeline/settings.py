@@ -168,7 +168,7 @@ class Settings(Part):
         raise SettingsError(f"region {name!r} is not configured: the known regions are {known}")
 
     def key_policy(self, region: Region) -> KeyPolicy | None:
-        """Whose keys that region tells of; None: it takes no part, having nothing to seal them for it with."""
+        """Whose keys that region tells of; None: nothing could be sealed for it, so it takes no part."""
         if region.sealing_key is None:
             return None
         return KeyPolicy({one.domain: one.api_keys for one in self.credentials})

@@ -121,8 +121,10 @@ class Resources:
         found = inner.get("userkeys")
         if not isinstance(found, dict):
             raise Garbled("getUserKeys answers without userkeys")
-        pair = [found.get(name) for name in ("apikey", "secretkey")]
-        return KeyPair(*pair) if all(isinstance(one, str) and one for one in pair) else None
+        api_key, secret_key = found.get("apikey"), found.get("secretkey")
+        if not (isinstance(api_key, str) and isinstance(secret_key, str) and api_key and secret_key):
+            return None
+        return KeyPair(api_key, secret_key)
 
     async def answered(self, kind: Kind, obj: Mapping[str, Any]) -> Snapshot:
         """A change's answer, as a Snapshot."""

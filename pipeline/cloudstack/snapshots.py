@@ -33,8 +33,8 @@ def nowhere(_domain: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a region's own things are called: root domain, our user and account, and the accounts of the
-    region's own (`reserved`: default and system accounts), all by UUID. `shares_keys` says of a domain whether
-    its users' keys are told, by their fingerprint."""
+    region's own (`reserved`: default and system accounts), all by UUID. `shares_keys` says of a domain
+    whether its users' keys are told, by their fingerprint."""
 
     root: str
     user: str

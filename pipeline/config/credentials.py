@@ -1,5 +1,5 @@
-"""Whose credentials are carried from region to region, by domain. Checked by pydantic when `pipeline.settings`
-builds the whole; wrong values raise `ValueError` in words.
+"""Whose credentials are carried from region to region, by domain. Checked by pydantic when
+`pipeline.settings` builds the whole; wrong values raise `ValueError` in words.
 """
 
 from __future__ import annotations

@@ -105,9 +105,9 @@ class Removals(Part):
 
 class Region(Part):
     """One CloudStack installation. Log-in: `api_key` and `secret_key`, or `user_name`, `password` and
-    `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never. `sealing_key`: users'
-    API keys are sealed for it; None: they neither go there nor come from there. `sealing_private_keys`: its
-    worker's alone, the newest first."""
+    `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never. `sealing_key`:
+    users' API keys are sealed for it; None: they neither go there nor come from there.
+    `sealing_private_keys`: its worker's alone, the newest first."""
 
     name: str
     host: str

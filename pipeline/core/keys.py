@@ -1,7 +1,7 @@
 """Users' API keys: what stands for a pair of them, and in which domains they are carried.
 
-In: keys, paths of domains. Out: fingerprints, and whether a user's keys are the sync's business. Called by the
-client when it reads users, and by whoever seals and opens pairs. Pure.
+In: keys, paths of domains. Out: fingerprints, and whether a user's keys are the sync's business. Called by
+the client when it reads users, and by whoever seals and opens pairs. Pure.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class KeyPair:
 
 
 def fingerprint(api_key: str) -> str:
-    """Stands for a user's pair of keys wherever it is compared, kept or shown: a region lists the API key alone.
-    "" for none."""
+    """Stands for a user's pair of keys wherever it is compared, kept or shown; "" for none. Of the API key
+    alone: that is what a region lists."""
     if not api_key:
         return ""
     return hashlib.sha256(api_key.encode("utf-8", "surrogatepass")).hexdigest()[:FINGERPRINT_DIGITS]

@@ -1,9 +1,9 @@
 """Pairs of keys on their way from one region's worker to another's, sealed: who asks for which, who answers.
 
 In: a user, the fingerprint of the keys that a region should hold. Out: the sealed text that a region which
-holds them has left there. Called by the region workers, in threads; every method is one transaction and may be
-run again. Nothing here can be read by anybody but the region that asked. One question for a user and a region
-at a time; it goes once it has served.
+holds them has left there. Called by the region workers, in threads; every method is one transaction and may
+be run again. Nothing here can be read by anybody but the region that asked. One question for a user and a
+region at a time; it goes once it has served.
 """
 
 from __future__ import annotations
