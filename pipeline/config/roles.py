@@ -25,7 +25,8 @@ KAFKA_SECRETS: Final = ("sasl.password", "ssl.key.password")
 class Role:
     """Which process this is: `all` of it (run, check), the `hub` (no region's secrets; status too), the
     `worker` of a region (its API key, its private keys for sealing), the `bridge` of a region (its bus's
-    password; without a bus, its API key), or `join` (all of the one region that is to join, and no other's)."""
+    password; without a bus, its API key), or `join` (all of the one region that is to join but its private
+    keys for sealing, and no other's)."""
 
     kind: Literal["all", "hub", "worker", "bridge", "join"] = "all"
     region: str = ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 FINGERPRINT_DIGITS: Final = 32
@@ -40,7 +39,7 @@ class KeyPolicy:
     they are, there and below; the longest path counts, and where none fits they are not. Case does not count,
     as it does not in CloudStack."""
 
-    rules: Mapping[str, bool] = MappingProxyType({})
+    rules: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def everywhere(self) -> bool | None:
