@@ -78,13 +78,9 @@ def keyless(settings: Settings, region: Region) -> list[str]:
     if not any(rule.api_keys for rule in settings.credentials):
         return []
     if region.sealing_key is None:
-        return [
-            f"region {region.name} has no sealing_key: users' API keys neither go there nor come from there"
-        ]
+        return [f"region {region.name} has no sealing_key: users' API keys neither go nor come from there"]
     if not region.sealing_private_keys:
-        return [
-            f"region {region.name} has no sealing_private_keys here: users' API keys wait, and are not given"
-        ]
+        return [f"region {region.name} has no sealing_private_keys here: users' API keys wait"]
     return []
 
 

@@ -73,7 +73,8 @@ class Caller:
         for call in planned.calls:
             before = seen or actual
             try:
-                answer = await self._call(call, desired, before)
+                setting = self._set_keys if call.key else self._call
+                answer = await setting(call, desired, before)
             except UuidUsed as error:
                 removed_at = await self._used_up(target, desired)
                 if removed_at is None:
@@ -92,8 +93,6 @@ class Caller:
         return Carried(seen)
 
     async def _call(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:
-        if call.key:
-            return await self._set_keys(call, desired.uuid)
         params = dict(call.params)
         for name in _DOMAIN_PARAMS:
             if params.get(name) == ROOT:
@@ -120,10 +119,10 @@ class Caller:
                 return await self._desk.client.call(call.command, params)
         return await self._desk.client.call(call.command, params)
 
-    async def _set_keys(self, call: Call, entity: str) -> Mapping[str, Any]:
-        pair = await self._keys.parameters(entity, call.key)
+    async def _set_keys(self, call: Call, desired: Desired, _before: Snapshot) -> Mapping[str, Any]:
+        pair = await self._keys.parameters(desired.uuid, call.key)
         answer = await self._desk.client.call(call.command, {**call.params, **pair})
-        await self._keys.served(entity)
+        await self._keys.served(desired.uuid)
         return answer
 
     async def _create_account(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from pipeline.cli import (
     replaying,
     running,
     scanning,
+    sealing,
     standing,
     telling,
     verifying,
@@ -76,6 +77,7 @@ def build() -> typer.Typer:
         planning,
         replaying,
         joining,
+        sealing,
         verifying,
     ):
         part.add_to(app)

@@ -113,7 +113,13 @@ class SealedStore:
         with writing(self._engine) as connection:
             answered = connection.execute(
                 update(sealed)
-                .where(sealed.c.id == question.id, sealed.c.text.is_(None))
+                .where(
+                    sealed.c.id == question.id,  # which SQLite gives again
+                    sealed.c.entity == question.entity,
+                    sealed.c.region == question.region,
+                    sealed.c.fingerprint == question.fingerprint,
+                    sealed.c.text.is_(None),
+                )
                 .values(sender=self._region, text=text)
             ).rowcount
             if answered:
