@@ -71,7 +71,6 @@ CHANGES = {
     not in {
         "USER.LOGIN",
         "USER.LOGOUT",
-        "REGISTER.USER.KEY",
         "API.KEY.ACCESS.UPDATE",
         "RESOURCE.LIMIT.UPDATE",
     }
