@@ -159,15 +159,14 @@ class _Work:
         self.decisions.append(decided(seen, position, merged))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self.below.note(seen, merged.record)
-            if merged.record is not None and is_outdated(merged.record, seen) and not seen.wrote:
+            if merged.record is not None and is_outdated(merged.record, seen):
                 self.below.outdated[seen.region, local] = (seen.kind, seen.time)
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
         entry.desired += [replace(one, changed=seen.time) for one in merged.desired]
         if merged.outcome is Outcome.OUTDATED:  # nothing of it is believed
-            if not merged.desired:
-                self.below.outdated[seen.region, local] = (seen.kind, seen.time)
+            self.below.outdated[seen.region, local] = (seen.kind, seen.time)
             return merged.outcome
         entry.conflicts += merged.conflicts
         if seen.fields is not None or was_there:  # else: what was made there since then stays

@@ -129,7 +129,8 @@ def _outdated(record: Record, seen: Observation, at: Position) -> Merged:
     state, version = record.region(seen.region), record.version + 1
     sent = remembered(Sent(seen.applied, seen.fields), *state.sent, Sent(version, wanted))
     regions = record.regions | {seen.region: replace(state, sent=sent)}
-    again = Desired(seen.region, record.kind, record.uuid, version, wanted, seen.fields)
+    known, settled = seen.fields, state.settled
+    again = Desired(seen.region, record.kind, record.uuid, version, wanted, known, settled=settled)
     return Merged(replace(passed, version=version, regions=regions), Outcome.OUTDATED, (again,))
 
 
@@ -252,7 +253,8 @@ def _confirm(record: Record, seen: Observation, at: Position) -> Record:
     sent = () if seen.lost else state.sent
     if seen.applied is not None:
         sent = tuple(one for one in sent if one.version > seen.applied)
-    confirmed = RegionState(seen.fields, sent, max(state.term, seen.term))
+    settled = max(state.settled, seen.applied or 0)
+    confirmed = RegionState(seen.fields, sent, max(state.term, seen.term), settled)
     return replace(_passed(record, at), regions=record.regions | {seen.region: confirmed})
 
 
@@ -291,5 +293,6 @@ def _addressed(record: Record, names: Sequence[str]) -> tuple[Record, tuple[Desi
         state, wanted = record.region(name), record.desired_in(name)
         sent = remembered(*state.sent, Sent(version, wanted))
         regions[name] = replace(state, sent=sent)
-        desired.append(Desired(name, record.kind, record.uuid, version, wanted, state.confirmed))
+        what = (record.kind, record.uuid, version, wanted)
+        desired.append(Desired(name, *what, state.confirmed, settled=state.settled))
     return replace(record, version=version, regions=regions), tuple(desired)

@@ -78,11 +78,13 @@ def remembered(*sent: Sent) -> tuple[Sent, ...]:
 @dataclass(frozen=True, slots=True)
 class RegionState:
     """What one region was last known to hold (`confirmed`, None = absent), and what is on its way there.
-    `term`: of the worker that was believed last (see `Observation`)."""
+    `term`: of the worker that was believed last (see `Observation`).
+    `settled`: the greatest version that is known to have been applied: `confirmed` is of then, or later."""
 
     confirmed: dict[str, str] | None = None
     sent: tuple[Sent, ...] = ()
     term: int = 0
+    settled: int = field(default=0, compare=False)
 
     @property
     def expected(self) -> dict[str, str] | None:
@@ -188,7 +190,8 @@ class Desired:
     """One desired state for one region, one outbox row: the record at `version` in canonical UUIDs.
 
     `known` is what the region was last known to hold when this was sent: what the target may be holding
-    without it being news. `changed`: when what led to this was done in its region (ms), for whoever measures.
+    without it being news; `settled`: of the version that was applied there by then, or later (None: not
+    told). `changed`: when what led to this was done in its region (ms), for whoever measures.
     """
 
     region: str
@@ -198,6 +201,7 @@ class Desired:
     fields: dict[str, str] | None
     known: dict[str, str] | None
     changed: int | None = field(default=None, compare=False)
+    settled: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
+from pipeline.core.events import AGAIN, parse_event
 from pipeline.core.merge import Outcome
 from pipeline.core.records import Observation
 from pipeline.outbox.region import RegionStore
@@ -169,6 +170,17 @@ def test_word_of_a_uuid_that_was_replaced_there_removes_nothing(log: Log, engine
     assert log.record("d").region("r2").confirmed is not None
     log.say(gone("r2", Kind.DOMAIN, "d-2"))
     assert not log.record("d").life.present
+
+
+def test_who_is_not_believed_is_asked_again(log: Log) -> None:
+    log.say(domain("r1", "d"))
+    log.say(replace(domain("r2", "d"), term=7))
+    old = log.seen(replace(domain("r2", "d", "old"), term=6))
+    for _ in range(2):  # a redelivery asks too: the hub may have died before it had asked
+        _, (batch,) = log.merge([old])
+        (message,) = batch.below.hints(log.store)
+        event = parse_event(message.value)
+        assert (message.topic, event.uuid, event.type) == (topics.events("r2"), "d", AGAIN)
 
 
 def test_word_that_a_new_region_lacks_it_does_not_undo_its_link_in_the_same_batch(log: Log) -> None:

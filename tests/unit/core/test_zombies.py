@@ -91,7 +91,7 @@ class Haunted(Model):
         if self.calm or over or self.rng.random() >= 0.1:
             super()._apply(worker, message)
             return
-        planned = planning.plan(self._target(worker, message, applied))
+        planned = planning.plan(self._target(worker, message, (version, applied)))
         self.zombies.append(self._stopped(worker, message, planned))
         raise Crash
 
@@ -164,7 +164,7 @@ def test_the_call_that_was_under_way_lands_after_its_successors(
     assert drain(model)
     rename(model, here, "old")
     message = there.desired[-1]
-    planned = planning.plan(model._target(there, message, there.applied["e0"][1]))
+    planned = planning.plan(model._target(there, message, there.applied["e0"]))
     word = replace(model._word(there, "e0", model.now, message), wrote=True)
     zombie = Zombie(there, word, planned.calls)
     model.restart(there)  # its successor
