@@ -74,6 +74,7 @@ def test_the_longest_path_counts() -> None:
         ({"sealing_key": PUBLIC, "sealing_private_keys": [OLD]}, "belongs to none of sealing_private_keys"),
         ({"sealing_private_keys": [PRIVATE]}, "belongs to none of sealing_private_keys"),
         ({"sealing_key": PUBLIC}, "sealing_private_keys: is missing"),
+        ({"sealing_key": PUBLIC, "post": False}, "would put users' keys into access logs"),
         ({"sealing_key": PUBLIC, "sealing_private_keys": [PRIVATE] * 9}, "sealing_private_keys"),
         ({"sealing_key": base64.b64encode(b"x" * 31).decode()}, "is no sealing key"),
     ],
