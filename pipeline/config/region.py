@@ -191,9 +191,7 @@ class Region(Part):
     @model_validator(mode="after")
     def _check_pair(self) -> Self:
         if self.sealing_key is not None and not self.post:
-            raise ValueError(
-                "post: false would put users' keys into access logs: remove one of the two"
-            )
+            raise ValueError("post: false would put users' keys into access logs: remove one of the two")
         own = [public_of(key.get_secret_value()) for key in self.sealing_private_keys]
         if own and self.sealing_key not in own:
             raise ValueError(
