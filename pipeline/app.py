@@ -21,6 +21,7 @@ from pipeline.agents.beside import beside
 from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.hub import Hub, Place
 from pipeline.agents.intake import Taken
+from pipeline.agents.keys import Keys
 from pipeline.agents.letters import Letters
 from pipeline.agents.merge import Merger
 from pipeline.agents.pruning import prune_periodically, purge_periodically
@@ -45,8 +46,9 @@ from pipeline.outbox.pulses import PulseStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.retention import Ages, Retention
 from pipeline.outbox.scans import ScanStore
+from pipeline.outbox.sealed import SealedStore
 from pipeline.outbox.terms import Terms
-from pipeline.reach import client_settings
+from pipeline.reach import client_settings, keyless, ring
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner
@@ -123,7 +125,7 @@ def region_app(settings: Settings, region: Region, wiring: Wiring) -> faust.App:
     few_at_a_time(app, settings.partitions)
     publisher = Publisher(wiring.brokers, wiring.kafka_options)
     answers = Reached(wiring.clock)
-    desk = _desk(region, publisher, wiring, _calls(region, wiring, answers))
+    desk = _desk(settings, region, publisher, wiring, _calls(region, wiring, answers))
     worker = _worker(settings, region, desk, wiring)
     watch_letters(wiring, *worker.letters)
     known = watch_partitions(app, region.name, wiring)
@@ -168,7 +170,13 @@ async def _work(
             group.create_task(_scan(filling.resources, filling.publisher, region, wiring))
 
 
-def _desk(region: Region, publisher: Publisher, wiring: Wiring, told: Callable[[CallRecord], None]) -> Desk:
+def _desk(
+    settings: Settings,
+    region: Region,
+    publisher: Publisher,
+    wiring: Wiring,
+    told: Callable[[CallRecord], None],
+) -> Desk:
     """Everything outside of the worker, and what keeps it from all that is another worker's by now."""
     tenure, signs = Tenure(Terms(wiring.engine, region.name, wiring.clock).next), Signs()
 
@@ -181,12 +189,16 @@ def _desk(region: Region, publisher: Publisher, wiring: Wiring, told: Callable[[
     )
     store = RegionStore(wiring.engine, region.name, wiring.clock)
     watch = Watch(tenure, wiring.instruments, signs)
-    return Desk(Resources(client), store, publisher, wiring.clock, watch)
+    resources = Resources(client, settings.key_policy(region))
+    return Desk(resources, store, publisher, wiring.clock, watch)
 
 
 def _worker(settings: Settings, region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
     rules = Rules(region.mode, region.removals.limits())
-    worker = RegionWorker(desk, region.lanes, rules, settings.dead_letters_per_minute)
+    keys = Keys(desk, ring(settings, region), SealedStore(wiring.engine, region.name, wiring.clock))
+    for words in keyless(settings, region):
+        log.warning(words)
+    worker = RegionWorker(desk, region.lanes, rules, settings.dead_letters_per_minute, keys)
     wiring.instruments.watch_lanes(region.name, worker.lanes)
     wiring.instruments.watch_guard(region.name, worker.guard)
     return worker

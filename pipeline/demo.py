@@ -29,10 +29,11 @@ from pipeline.lossy import BUS, LossyBridge, connected
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.gaps import gaps
 from pipeline.progress import Progress
+from pipeline.proving import prove_keys
 from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
-from pipeline.staging import NEWCOMER, file_in, newcomer, sandbox_settings
+from pipeline.staging import ALL_KEYS, NEWCOMER, file_in, newcomer, sandbox_settings
 
 SETTLE_LIMIT_S: Final = 300.0
 QUIET_S: Final = 15.0
@@ -49,7 +50,8 @@ class DemoOptions:
     """`changes`: how many, None for as many as come until a signal. `rate`: attempts a second, 0 for as fast
     as they go. `exit`: end after the verdict rather than stay up to be looked at. `lose_events`: the share of
     events that the regions' buses lose; 0 for event logs instead of buses. `newcomer`: one more region, with
-    data of its own, which has not joined."""
+    data of its own, which has not joined. `credentials`: users' API keys are carried, which a user's call in
+    every region proves."""
 
     regions: int = 3
     changes: int | None = None
@@ -59,6 +61,7 @@ class DemoOptions:
     rate: float = 20.0
     lose_events: float = 0.0
     newcomer: bool = False
+    credentials: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ class Verdict:
     seconds: float
     events_lost: int
     events_filled: int
+    keys_good_in: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -107,6 +111,7 @@ class _Stage:
     began: float
     buses: dict[str, LossyBridge]
     lag: dict[str, int] = field(default_factory=dict)
+    keys: tuple[str, ...] | None = None
 
     def states(self) -> dict[str, Counter[str]]:
         """Outbox rows by region and state."""
@@ -144,7 +149,8 @@ async def _demo(options: DemoOptions) -> int:
             buses = {one.name: LossyBridge(one) for one in regions} if options.lose_events else {}
             for one in regions:
                 one.faults.lost_ratio = options.lose_events
-            settings = sandbox_settings([*regions, *new], Path(folder), BUS if buses else {})
+            bus, carried = BUS if buses else {}, ALL_KEYS if options.credentials else ()
+            settings = sandbox_settings([*regions, *new], Path(folder), bus, carried)
             tally = Tally()
             async with pipeline(settings, tally.count, connected(buses) if buses else None) as running:
                 if running.server is not None:
@@ -168,6 +174,8 @@ async def _play(stage: _Stage, options: DemoOptions, stop: asyncio.Event, consol
         showing = asyncio.create_task(_show(stage, live))
         try:
             await _make_changes(stage, options, stop)
+            if options.credentials:
+                stage.keys = tuple(await prove_keys(stage.regions, SETTLE_LIMIT_S))
             return await _settle(stage)
         finally:
             showing.cancel()
@@ -211,11 +219,11 @@ def _still_running(settings: Path, options: DemoOptions) -> str:
 
 def _verdict(stage: _Stage) -> Verdict:
     dumps = [region.dump() for region in stage.regions]
-    differing = differences(dumps)
+    differing, names = differences(dumps), tuple(region.name for region in stage.regions)
     states: Counter[str] = sum(stage.states().values(), Counter())
     unfinished = states["pending"] + states["published"]
     return Verdict(
-        converged=not differing and not unfinished,
+        converged=not (differing or unfinished) and stage.keys in (None, names),
         lost=len(differing),
         changes=stage.traffic.accepted,
         refused=stage.traffic.refused,
@@ -229,6 +237,7 @@ def _verdict(stage: _Stage) -> Verdict:
         seconds=round(time.monotonic() - stage.began, 1),
         events_lost=sum(bus.lost for bus in stage.buses.values()),
         events_filled=stage.filled(),
+        keys_good_in=stage.keys or (),
     )
 
 
@@ -283,5 +292,7 @@ def _print(verdict: Verdict, options: DemoOptions, console: Console) -> None:
         f"{verdict.deliveries} deliveries by {verdict.reads} reads and {verdict.writes} writes, "
         f"{verdict.failed} failed, in {verdict.seconds} s."
     )
+    if options.credentials:
+        console.print(f"A new user's API key is good in: {', '.join(verdict.keys_good_in)}")
     if options.lose_events:
         console.print(f"The buses lost {verdict.events_lost} events; {verdict.events_filled} were filled in.")

@@ -22,6 +22,7 @@ from pipeline.cloudstack.session import Credentials
 from pipeline.config.region import DAY_MS
 from pipeline.core import topics
 from pipeline.core.errors import PermanentError, TemporaryError
+from pipeline.sealing import Ring
 from pipeline.settings import Region, Settings
 
 TIMEOUT_S: Final = 20.0
@@ -61,6 +62,26 @@ def client_settings(region: Region) -> ClientSettings:
         tls_ca=str(region.tls_ca) if region.tls_ca else "",
         post=region.post,
     )
+
+
+def ring(settings: Settings, region: Region) -> Ring | None:
+    """What seals and opens users' keys in that region's worker; None where none are carried."""
+    if region.sealing_key is None or not any(rule.api_keys for rule in settings.credentials):
+        return None
+    public = {one.name: one.sealing_key for one in settings.regions if one.sealing_key is not None}
+    return Ring(region.name, [key.get_secret_value() for key in region.sealing_private_keys], public)
+
+
+def keyless(settings: Settings, region: Region) -> list[str]:
+    """Why users' keys do not cross to or from that region though the settings say that they are carried, in
+    words; for once at its worker's start."""
+    if not any(rule.api_keys for rule in settings.credentials):
+        return []
+    if region.sealing_key is None:
+        return [f"region {region.name} has no sealing_key: users' API keys neither go nor come from there"]
+    if not region.sealing_private_keys:
+        return [f"region {region.name} has no sealing_private_keys here: users' API keys wait"]
+    return []
 
 
 def _secret(secret: SecretStr | None) -> str:

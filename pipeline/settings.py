@@ -19,10 +19,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.config import database, roles, source
 from pipeline.config.complaints import sentences
+from pipeline.config.credentials import Credentials, check_domains
 from pipeline.config.kafka import KafkaOptions
 from pipeline.config.region import Part, Region, Seconds, check_names
 from pipeline.config.roles import ALL, HUB, Role
 from pipeline.config.source import SettingsError
+from pipeline.core.keys import KeyPolicy
 from pipeline.core.records import Topology
 
 __all__ = [
@@ -103,6 +105,7 @@ class Settings(Part):
     hub: Hub = Hub()
     web: Web = Web()
     retention: Retention = Retention()
+    credentials: tuple[Credentials, ...] = ()
     regions: tuple[Region, ...]
     _plain_secrets: tuple[str, ...] = PrivateAttr(default=())
     _secret_sources: dict[str, str] = PrivateAttr(default={})
@@ -164,6 +167,12 @@ class Settings(Part):
         known = ", ".join(region.name for region in self.regions)
         raise SettingsError(f"region {name!r} is not configured: the known regions are {known}")
 
+    def key_policy(self, region: Region) -> KeyPolicy | None:
+        """Whose keys that region tells of; None: nothing could be sealed for it, so it takes no part."""
+        if region.sealing_key is None:
+            return None
+        return KeyPolicy({one.domain: one.api_keys for one in self.credentials})
+
     def web_port(self, region: str | None = None) -> int | None:
         """Where the hub, or a region's worker, answers over HTTP; None: nowhere."""
         if not self.web.port or region is None:
@@ -207,6 +216,7 @@ class Settings(Part):
         if not self.regions:
             raise ValueError("regions: the list is empty: add at least one region")
         check_names(self.regions)
+        check_domains(self.credentials)
         masters = [region.name for region in self.regions if region.is_master]
         if len(masters) > 1:
             raise ValueError(

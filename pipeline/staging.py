@@ -7,7 +7,7 @@ demo, the tests and the benchmarks.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -17,10 +17,13 @@ import yaml
 
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
+from pipeline.sealing import new_pair
 from pipeline.settings import ALL, WEB_PORT, Settings
 from pipeline.web import port_near
 
 NEWCOMER: Final = "new"
+ALL_KEYS: Final = ({"domain": "/", "api_keys": True},)
+"""Of `credentials`: every user's API keys are carried."""
 _OWN_CHANGES: Final = 60
 _OWN_NAMES: Final = TrafficOptions(silent=False, invalid=0.0, collide=0.5)
 
@@ -42,13 +45,19 @@ def file_in(folder: Path) -> Path:
 
 
 def sandbox_settings(
-    regions: list[SimulatedRegion], folder: Path, bus: Mapping[str, Any] = MappingProxyType({})
+    regions: list[SimulatedRegion],
+    folder: Path,
+    bus: Mapping[str, Any] = MappingProxyType({}),
+    credentials: Sequence[Mapping[str, Any]] = (),
 ) -> Settings:
     """Settings for an embedded pipeline between simulated regions, its database and a file of these settings
-    in `folder`; `bus` is what they say of each region's bus. A newcomer is in mode plan."""
+    in `folder`; `bus` is what they say of each region's bus, `credentials` whose are carried. A newcomer is
+    in mode plan."""
+    pairs = {region.name: new_pair() for region in regions}
     tree: dict[str, Any] = {
         "database": f"sqlite:///{folder}/region-sync.db",
         "web": {"port": port_near(WEB_PORT), "token": secrets.token_urlsafe()},
+        "credentials": [dict(rule) for rule in credentials],
         "regions": [
             {
                 "name": region.name,
@@ -59,6 +68,8 @@ def sandbox_settings(
                 "removals": {"per_hour": None, "share": None},
                 "bus": dict(bus),
                 "mode": "plan" if region.name == NEWCOMER else "apply",
+                "sealing_key": pairs[region.name][1],
+                "sealing_private_keys": [pairs[region.name][0]],
             }
             for region in regions
         ],

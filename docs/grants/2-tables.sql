@@ -14,6 +14,7 @@ GRANT INSERT, UPDATE ON region_sync.lease TO 'worker'@'%';
 GRANT INSERT, UPDATE ON region_sync.scan TO 'worker'@'%';
 GRANT INSERT, DELETE ON region_sync.scan_page TO 'worker'@'%';
 GRANT INSERT, UPDATE, DELETE ON region_sync.pulse TO 'worker'@'%';
+GRANT INSERT, UPDATE, DELETE ON region_sync.sealed TO 'worker'@'%';
 GRANT UPDATE ON region_sync.plan TO 'worker'@'%';
 GRANT UPDATE ON region_sync.plan_step TO 'worker'@'%';
 GRANT SELECT ON region_sync.alembic_version TO 'bridge'@'%';

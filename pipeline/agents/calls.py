@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from pipeline.agents.desk import Desk
+from pipeline.agents.keys import KeyAwaited, Keys
 from pipeline.cloudstack.errors import NameTaken, NotFound, Refused, UuidUsed
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
@@ -61,17 +62,19 @@ class Found(TemporaryError):
 class Caller:
     """Makes the calls of one region."""
 
-    def __init__(self, desk: Desk, exclusive: Exclusive) -> None:
+    def __init__(self, desk: Desk, exclusive: Exclusive, keys: Keys | None = None) -> None:
         self._desk = desk
+        self._keys = keys or Keys(desk, None, None)
         self._exclusive = exclusive
 
     async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Carried:
-        """Raises as the client does, `ParentGone`, and `Found`."""
+        """Raises as the client does, `ParentGone`, `KeyAwaited`, and `Found`."""
         seen: Snapshot | None = actual
         for call in planned.calls:
             before = seen or actual
             try:
-                answer = await self._call(call, desired, before)
+                setting = self._set_keys if call.key else self._call
+                answer = await setting(call, desired, before)
             except UuidUsed as error:
                 removed_at = await self._used_up(target, desired)
                 if removed_at is None:
@@ -80,7 +83,9 @@ class Caller:
             except NotFound as error:
                 needs_parent = call.command.startswith(("create", "move"))
                 raise (ParentGone if needs_parent else TemporaryError)(str(error)) from error
-            seen = self._after(target, call, answer, before)
+            except KeyAwaited as error:
+                raise KeyAwaited(str(error), error.wait_ms, before) from None
+            seen = await self._after(target, call, answer, before)
         if seen is None:
             seen = await self._desk.resources.read(target.kind, target.uuid)
         if target.kind is Kind.ACCOUNT:
@@ -113,6 +118,12 @@ class Caller:
                     await self._desk.client.call("enableAccount", {"id": kept.uuid})
                 return await self._desk.client.call(call.command, params)
         return await self._desk.client.call(call.command, params)
+
+    async def _set_keys(self, call: Call, desired: Desired, _before: Snapshot) -> Mapping[str, Any]:
+        pair = await self._keys.parameters(desired.uuid, call.key)
+        answer = await self._desk.client.call(call.command, {**call.params, **pair})
+        await self._keys.served(desired.uuid)
+        return answer
 
     async def _create_account(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:
         """With its oldest user as the first; with a stand-in where there is none, or it can't be used."""
@@ -183,13 +194,13 @@ class Caller:
                 for call in state_calls(Kind.ACCOUNT, account, now, state):
                     await self._desk.client.call(call.command, call.params)
 
-    def _after(
+    async def _after(
         self, target: Target, call: Call, answer: Mapping[str, Any], before: Snapshot
     ) -> Snapshot | None:
         """The answer as a snapshot; None where it tells nothing and the region must be read."""
         held = answer.get(target.kind.lower())
         if isinstance(held, dict):
-            return self._desk.resources.snapshot(target.kind, held)
+            return await self._desk.resources.answered(target.kind, held)
         if call.command.startswith("delete"):
             return Snapshot(target.kind, target.uuid, None)
         if call.command == "moveUser" and before.fields is not None:

@@ -22,7 +22,7 @@ from pipeline.agents.tenure import Outdated, Tenure
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
-from pipeline.core.entities import Kind, Snapshot
+from pipeline.core.entities import OPTIONAL, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
 from pipeline.core.events import HINT, hint
 from pipeline.core.makeshift import is_makeshift
@@ -190,5 +190,7 @@ def _founder(snapshot: Snapshot) -> Founder | None:
     """The oldest user of an account, whom another region can make the account with."""
     for user in snapshot.users:
         if user.fields is not None and not is_makeshift(user):
-            return Founder(user.uuid, dict(user.fields))
+            # Keys are told by the user's own observation alone.
+            told = {name: text for name, text in user.fields.items() if name not in OPTIONAL[Kind.USER]}
+            return Founder(user.uuid, told)
     return None

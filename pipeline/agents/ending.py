@@ -108,6 +108,11 @@ def parked(desired: Desired, context: Context, blocker: str, now: int) -> Settle
     return replace(waiting, waits_for=blocker, due_time=now + PARK_MS)
 
 
+def without_key(desired: Desired, context: Context, words: str, due_time: int) -> Settlement:
+    """Until a region that holds the user's keys has handed them over: that wakes it."""
+    return replace(ended(desired, context, "pending", words), due_time=due_time)
+
+
 def below_itself(desired: Desired, context: Context, now: int) -> Settlement:
     """Until what it is to be moved below has itself moved out of it: two regions moved domains about at the
     same time, and the other's desired state is on its way."""

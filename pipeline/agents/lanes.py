@@ -2,7 +2,7 @@
 
 In: items, each with its key. Out: calls of the work function with a key and all its waiting items, in order
 of arrival. The queue holds keys, not items: what waits for one key is handed over together, so that ten hints
-cost one read and only the newest of ten desired states is applied. Several `Lanes` may share their `Keys`:
+cost one read and only the newest of ten desired states is applied. Several `Lanes` may share their `Locks`:
 each has lanes and room of its own, and still no key is worked on by two at a time. Used by the region worker.
 """
 
@@ -28,7 +28,7 @@ class AnyLanes(Protocol):
     def waiting(self) -> int: ...
 
 
-class Keys:
+class Locks:
     """The keys that are at work. Who waits for one is told when it is free. Not thread-safe."""
 
     def __init__(self) -> None:
@@ -71,22 +71,22 @@ class Keys:
 
 
 class Lanes(Generic[Item]):
-    """`count` lanes over a bounded number of waiting items (`room`). `keys`: those of other lanes too."""
+    """`count` lanes over a bounded number of waiting items (`room`). `locks`: those of other lanes too."""
 
     def __init__(
         self,
         count: int,
         room: int,
         work: Callable[[str, list[Item]], Awaitable[None]],
-        keys: Keys | None = None,
+        locks: Locks | None = None,
     ) -> None:
         self._count = count
         self._room = asyncio.Semaphore(room)
         self._work = work
         self._waiting: dict[str, list[Item]] = {}
         self._ready: asyncio.Queue[str] = asyncio.Queue()
-        self._keys = Keys() if keys is None else keys
-        self._keys.tell(self._freed)
+        self._locks = Locks() if locks is None else locks
+        self._locks.tell(self._freed)
         self._at_work = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -126,7 +126,7 @@ class Lanes(Generic[Item]):
         """Waits while there is no room: the consumer stops fetching, Kafka keeps the rest."""
         await self._room.acquire()
         self._waiting.setdefault(key, []).append(item)
-        if len(self._waiting[key]) == 1 and key not in self._keys:
+        if len(self._waiting[key]) == 1 and key not in self._locks:
             self._ready.put_nowait(key)
 
     def discard(self, unwanted: Callable[[Item], bool]) -> None:
@@ -140,23 +140,23 @@ class Lanes(Generic[Item]):
                 del self._waiting[key]
 
     def exclusive(self, key: str) -> AbstractAsyncContextManager[None]:
-        """See `Keys`."""
-        return self._keys.exclusive(key)
+        """See `Locks`."""
+        return self._locks.exclusive(key)
 
     async def _lane(self) -> None:
         while True:
             key = await self._ready.get()
-            items = self._waiting.pop(key, None) if key not in self._keys else None
+            items = self._waiting.pop(key, None) if key not in self._locks else None
             if items is None:
                 continue
             self._make_room(len(items))
-            self._keys.take(key)
+            self._locks.take(key)
             self._at_work += 1
             try:
                 await self._work(key, items)
             finally:
                 self._at_work -= 1
-                self._keys.release(key)
+                self._locks.release(key)
 
     def _freed(self, key: str) -> None:
         if key in self._waiting:

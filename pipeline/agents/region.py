@@ -13,7 +13,6 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
@@ -24,11 +23,13 @@ from pipeline.agents.calls import Caller
 from pipeline.agents.desk import Desk
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
-from pipeline.agents.lanes import Keys, Lanes
+from pipeline.agents.job import Echo, Job
+from pipeline.agents.keys import LOOK_EVERY_S, Keys
+from pipeline.agents.lanes import Lanes, Locks
 from pipeline.agents.letters import PER_MINUTE, Letters
 from pipeline.agents.observe import SWEPT, Observer
 from pipeline.agents.report import tell_event
-from pipeline.agents.tenure import Held, Lost
+from pipeline.agents.tenure import Lost
 from pipeline.core import topics
 from pipeline.core.errors import PermanentError
 from pipeline.core.events import AGAIN, UNPROMPTED, Event, Unreadable, parse_event
@@ -47,27 +48,16 @@ DUE_EVERY_S: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A hint or a desired state, with the message that brought it."""
-
-    taken: Taken
-    wanted: Event | Desired | Echo
-    held: Held
-
-
-@dataclass(frozen=True, slots=True)
-class Echo:
-    """Word of a call of our own that may be one which was given up, of these entities."""
-
-    locals: tuple[str, ...]
-
-
 class RegionWorker:
     """The part of a region worker that knows no Faust."""
 
     def __init__(
-        self, desk: Desk, lanes: int, rules: Rules | None = None, letters_per_minute: int = PER_MINUTE
+        self,
+        desk: Desk,
+        lanes: int,
+        rules: Rules | None = None,
+        letters_per_minute: int = PER_MINUTE,
+        keys: Keys | None = None,
     ) -> None:
         rules = rules or Rules()
         self._desk = desk
@@ -80,11 +70,12 @@ class RegionWorker:
         self.events = desk.letters(topics.events(desk.region), letters_per_minute)
         self.desired = desk.letters(topics.desired(desk.region), letters_per_minute)
         self.revoke = desk.letters(topics.revoke(desk.region), letters_per_minute)
-        keys, size = Keys(), (lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE)
-        self.lanes: Lanes[Job] = Lanes(*size, self._work, keys)
-        self.urgent: Lanes[Job] = Lanes(*size, self._work_urgently, keys)
+        locks, size = Locks(), (lanes * KEYS_PER_LANE, lanes * ROOM_PER_LANE)
+        self.lanes: Lanes[Job] = Lanes(*size, self._work, locks)
+        self.urgent: Lanes[Job] = Lanes(*size, self._work_urgently, locks)
         self._observer = Observer(desk)
-        self._applier = Applier(desk, Caller(desk, self._exclusive), rules)
+        self._keys = keys or Keys(desk, None, None)
+        self._applier = Applier(desk, Caller(desk, self._exclusive, self._keys), rules)
 
     @property
     def done(self) -> int:
@@ -118,6 +109,7 @@ class RegionWorker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.work())
                 group.create_task(self._send_due_rows())
+                group.create_task(self._answer_for_keys())
                 group.create_task(self._tenure.run())
         finally:
             await self.stop()
@@ -261,6 +253,12 @@ class RegionWorker:
             if sending and not self.lanes.full:
                 await self.guard.patiently("due rows", partial(self._desk.send_due, DUE_ROWS))
             await self._settled_or_later()
+
+    async def _answer_for_keys(self) -> None:
+        """What other regions' workers ask of this one."""
+        while self._keys.takes_part:
+            await self.guard.patiently("keys that are asked for", self._keys.answer)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _settled_or_later(self) -> None:
         """A settlement may have woken rows that waited for it; a timer is the fallback."""

@@ -192,7 +192,7 @@ async def _means(settings: Settings, region: Region, engine: Engine) -> AsyncIte
     rules = settings.rules()
     if region.name not in rules.priority:  # it is to take part, and does not yet
         rules = replace(rules, priority=(*rules.priority, region.name))
-    async with reached(region) as resources:
+    async with reached(settings, region) as resources:
         yield Means(resources, engine, region.name, rules, now_ms)
 
 

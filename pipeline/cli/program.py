@@ -24,6 +24,7 @@ from pipeline.cli import (
     replaying,
     running,
     scanning,
+    sealing,
     standing,
     telling,
     verifying,
@@ -78,6 +79,7 @@ def build() -> typer.Typer:
         planning,
         replaying,
         joining,
+        sealing,
         verifying,
     ):
         part.add_to(app)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def reached(region: Region) -> AsyncIterator[Resources]:
+async def reached(settings: Settings, region: Region) -> AsyncIterator[Resources]:
     """The region's API. Raises the errors of errors.py."""
     from pipeline.cloudstack.client import CloudStack
     from pipeline.cloudstack.resources import Resources
@@ -27,7 +27,7 @@ async def reached(region: Region) -> AsyncIterator[Resources]:
 
     client = CloudStack(client_settings(region), clock=now_ms)
     try:
-        resources = Resources(client)
+        resources = Resources(client, settings.key_policy(region))
         await resources.start()
         yield resources
     finally:

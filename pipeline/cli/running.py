@@ -26,6 +26,14 @@ LoseEvents = Annotated[
     ),
 ]
 
+Newcomer = Annotated[
+    bool, typer.Option("--newcomer", help="One more region, with data of its own, that has not joined yet.")
+]
+CarriedKeys = Annotated[
+    bool,
+    typer.Option("--credentials", help="Carry users' API keys too, and call every region with a new user's."),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds these commands to the program."""
@@ -54,10 +62,8 @@ def demo(
         float, typer.Option("--rate", min=0, metavar="R", help="Changes a second; 0: as fast as they go.")
     ] = 20.0,
     lose_events: LoseEvents = 0.0,
-    newcomer: Annotated[
-        bool,
-        typer.Option("--newcomer", help="One more region, with data of its own, that has not joined yet."),
-    ] = False,
+    newcomer: Newcomer = False,
+    credentials: CarriedKeys = False,
     log_level: OwnLevel = Level.WARNING,
 ) -> None:
     """Show it: simulated regions, changes in all of them, and whether they end equal.
@@ -77,6 +83,7 @@ def demo(
         rate=rate,
         lose_events=lose_events,
         newcomer=newcomer,
+        credentials=credentials,
     )
     raise typer.Exit(show(options))
 

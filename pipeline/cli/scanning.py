@@ -79,7 +79,7 @@ async def _scan(settings: Settings, region: Region, engine: Engine, share: float
     from pipeline.reconcile.scan import Scanner
 
     with asking_of(settings, region) as asking:
-        async with reached(region) as resources:
+        async with reached(settings, region) as resources:
             store = ScanStore(engine, region.name, now_ms)
             scanner = Scanner(resources, store, asking, SHORT_SHARE if share is None else share)
             with progress_bar(region.name) as told:

@@ -62,7 +62,9 @@ async def _look(settings: Settings) -> Verdict:
         for region in settings.active:
             client = CloudStack(client_settings(region), clock=now_ms)
             stack.push_async_callback(client.aclose)
-            regions[region.name] = Resources(client)
+            # What one region does not tell of can't be compared.
+            all_tell = all(one.sealing_key is not None for one in settings.active)
+            regions[region.name] = Resources(client, settings.key_policy(region) if all_tell else None)
         await asyncio.gather(*(one.start() for one in regions.values()))
         return await compare(regions)
 
@@ -112,11 +114,11 @@ def _side_by_side(one: Difference) -> list[dict[str, object]]:
         there = {name: ABSENT if fields is None else "present" for name, fields in held.items()}
         return [{**head, "field": "", **there}]
     present = {name: fields for name, fields in held.items() if fields is not None}
-    names = next(iter(present.values()))
+    names = dict.fromkeys(name for fields in present.values() for name in fields)
     return [
-        {**head, "field": name, **{region: fields[name] for region, fields in present.items()}}
+        {**head, "field": name, **{region: fields.get(name, "") for region, fields in present.items()}}
         for name in names
-        if name != "parent" and len({fields[name] for fields in present.values()}) > 1
+        if name != "parent" and len({fields.get(name, "") for fields in present.values()}) > 1
     ]
 
 

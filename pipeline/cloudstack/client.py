@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -35,6 +35,9 @@ LOST_POLLS: Final = 5
 
 PAGES_MAX: Final = 20_000
 """Ten million entities: a listing that goes on beyond that never ends."""
+
+HIDDEN: Final = ("password", "userapikey", "usersecretkey")
+"""Parameters that no error may repeat, as CloudStack itself does with some."""
 
 PAGE: Final = 500
 """The most that CloudStack lists at a time; 501 is refused (cloudstack.md)."""
@@ -125,6 +128,11 @@ class CloudStack:
         return self._settings.credentials.apikey
 
     @property
+    def now(self) -> int:
+        """Our clock, in milliseconds."""
+        return self._clock()
+
+    @property
     def session_user(self) -> str:
         """The UUID of the user that logged in, empty before, and with a key pair."""
         return self._access.user
@@ -200,13 +208,15 @@ class CloudStack:
 
     async def _request(self, command: str, params: Mapping[str, str]) -> dict[str, Any]:
         """One request, and once more when the session had ended."""
-        request = await self._access.request(command, params)
+        hidden = tuple(params[name] for name in HIDDEN if params.get(name))
+        request = replace(await self._access.request(command, params), secrets=hidden)
         try:
             return (await self._exchange(request)).inner
         except Unauthorised:
             if not self._access.renewable(request):
                 raise
-        return (await self._exchange(await self._access.request(command, params))).inner
+        again = replace(await self._access.request(command, params), secrets=hidden)
+        return (await self._exchange(again)).inner
 
     async def _exchange(self, request: Request) -> Reply:
         """One HTTP call in its turn, recorded."""
@@ -225,7 +235,7 @@ class CloudStack:
             answer = await self._wire.exchange(request)
             status = answer.status
             self._heard = answer.headers, self._clock()
-            said = reply(request.command, answer, self._clock(), self._secrets)
+            said = reply(request.command, answer, self._clock(), (*self._secrets, *request.secrets))
             failed = job_failure(request.command, said.inner)
             error = None if failed is None else str(failed)
         except (TemporaryError, PermanentError) as failure:

@@ -10,6 +10,7 @@ from typing import Final
 
 READS: Final = (
     "getUser",
+    "getUserKeys",
     "listAccounts",
     "listApis",
     "listCapabilities",

@@ -8,15 +8,17 @@ at a time.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.cloudstack.answers import named, rows
 from pipeline.cloudstack.client import PAGE, CloudStack
-from pipeline.cloudstack.errors import NotFound, Refused, Unauthorised
+from pipeline.cloudstack.errors import Garbled, NotFound, Refused, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
+from pipeline.cloudstack.paths import Paths
 from pipeline.cloudstack.snapshots import Identity, is_reserved, snapshot
 from pipeline.core.entities import ROOT, Kind, Snapshot
+from pipeline.core.keys import KeyPair, KeyPolicy
 
 _LIST: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.DOMAIN: ("listDomains", "domain"),
@@ -36,10 +38,12 @@ same (recording read.listAccounts.details.min)."""
 
 
 class Resources:
-    """Reads one region. `start` comes first; everything else may then run at the same time."""
+    """Reads one region. `start` comes first; everything else may then run at the same time. `policy`: whose
+    keys are told; None: nobody's."""
 
-    def __init__(self, client: CloudStack) -> None:
+    def __init__(self, client: CloudStack, policy: KeyPolicy | None = None) -> None:
         self._client = client
+        self._paths = Paths(client, policy)
         self._identity: Identity | None = None
         self._names = ("", "")
         self._roles: dict[str, str] = {}
@@ -89,7 +93,7 @@ class Resources:
         own = await self._own()
         reserved = await self._reserved(root)
         user, account, *names = (named("getUser", own, key) for key in _OWN)
-        self._identity = Identity(root, user, account, reserved)
+        self._identity = Identity(root, user, account, reserved, self._paths.shares_keys)
         self._names = names[0], names[1]
         await self._read_roles()
 
@@ -105,15 +109,33 @@ class Resources:
             inner = await self._client.call(command, {"id": uuid, **params})
         except NotFound:
             return Snapshot(kind, uuid, None)
-        found = rows(command, inner, item)
-        return self.snapshot(kind, found[0]) if found else Snapshot(kind, uuid, None)
+        found = await self._snapshots(kind, rows(command, inner, item)[:1])
+        return found[0] if found else Snapshot(kind, uuid, None)
+
+    async def user_keys(self, uuid: str) -> KeyPair | None:
+        """A user's keys, to be sealed at once; None where it has none, or is not there."""
+        try:
+            inner = await self._client.call("getUserKeys", {"id": uuid})
+        except NotFound:
+            return None
+        found = inner.get("userkeys")
+        if not isinstance(found, dict):
+            raise Garbled("getUserKeys answers without userkeys")
+        api_key, secret_key = found.get("apikey"), found.get("secretkey")
+        if not (isinstance(api_key, str) and isinstance(secret_key, str) and api_key and secret_key):
+            return None
+        return KeyPair(api_key, secret_key)
+
+    async def answered(self, kind: Kind, obj: Mapping[str, Any]) -> Snapshot:
+        """A change's answer, as a Snapshot."""
+        return (await self._snapshots(kind, [obj]))[0]
 
     async def history(self, kind: Kind, uuid: str) -> History:
         """What the region's event log tells of one entity, by one call."""
         return await read_history(self._client, kind, uuid, self._names)
 
     def snapshot(self, kind: Kind, obj: Mapping[str, Any]) -> Snapshot:
-        """An object of the API, such as a change's answer, as a Snapshot."""
+        """An object of the API as a Snapshot, by what is known of the domains."""
         return snapshot(kind, obj, self._known)
 
     async def page(self, kind: Kind, number: int) -> tuple[list[Snapshot], int]:
@@ -122,7 +144,7 @@ class Resources:
         command, item = _LIST[kind]
         params = _EVERYTHING if kind is Kind.USER else _SLIM
         found, of = await self._client.page(command, params, item, (number, PAGE))
-        return [self.snapshot(kind, row) for row in found], of
+        return await self._snapshots(kind, found), of
 
     async def domains(self) -> AsyncIterator[list[Snapshot]]:
         """Every domain of the region but ROOT, in pages."""
@@ -160,7 +182,7 @@ class Resources:
         """The users of all accounts directly in `domain` (a UUID, or ROOT), in pages."""
         async for page in self._rows(Kind.USER, self._within(domain, _EVERYTHING)):
             here = [row for row in page if row.get("domainid") == self.domain_id(domain)]
-            yield [self.snapshot(Kind.USER, row) for row in here]
+            yield await self._snapshots(Kind.USER, here)
 
     def domain_id(self, domain: str) -> str:
         """The UUID to send for a `parent` field's domain."""
@@ -227,7 +249,14 @@ class Resources:
         self, kind: Kind, params: Mapping[str, str], command: str = ""
     ) -> AsyncIterator[list[Snapshot]]:
         async for page in self._rows(kind, params, command):
-            yield [self.snapshot(kind, row) for row in page]
+            yield await self._snapshots(kind, page)
+
+    async def _snapshots(self, kind: Kind, found: Sequence[Mapping[str, Any]]) -> list[Snapshot]:
+        if kind is Kind.USER:
+            await self._paths.learn(found)
+        else:
+            self._paths.note(found)
+        return [self.snapshot(kind, row) for row in found]
 
     async def _rows(
         self, kind: Kind, params: Mapping[str, str], command: str = ""

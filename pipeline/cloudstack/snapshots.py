@@ -7,13 +7,14 @@ The objects' fields: golden/ (bulk listings), and cloudstack.md for what is abse
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.cloudstack.errors import Garbled
-from pipeline.core.entities import ENABLED, ROOT, Fields, Kind, Snapshot
+from pipeline.core.entities import API_KEY, ENABLED, ROOT, Fields, Kind, Snapshot
 from pipeline.core.events import Unreadable, parse_time
+from pipeline.core.keys import fingerprint
 from pipeline.core.soundness import TEXT_MAX, UUID_MAX, is_text
 
 PROJECT_ACCOUNT: Final = 5
@@ -24,15 +25,22 @@ SYSTEM_ACCOUNT: Final = "system"
 Object = Mapping[str, Any]
 
 
+def nowhere(_domain: str) -> bool:
+    """No user's keys are told."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a region's own things are called: root domain, our user and account, and the accounts of the
-    region's own (`reserved`: default and system accounts), all by UUID."""
+    region's own (`reserved`: default and system accounts), all by UUID. `shares_keys` says of a domain
+    whether its users' keys are told, by their fingerprint."""
 
     root: str
     user: str
     account: str
     reserved: frozenset[str] = frozenset()
+    shares_keys: Callable[[str], bool] = nowhere
 
 
 def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
@@ -72,7 +80,9 @@ def _account(obj: Object, identity: Identity) -> Fields:
     }
 
 
-def _user(obj: Object, _identity: Identity) -> Fields:
+def _user(obj: Object, identity: Identity) -> Fields:
+    shared = identity.shares_keys(_text(obj, "domainid"))
+    keys = {API_KEY: fingerprint(_text(obj, "apikey"))} if shared else {}
     return {
         "name": _text(obj, "username"),
         "firstname": _text(obj, "firstname"),
@@ -81,6 +91,7 @@ def _user(obj: Object, _identity: Identity) -> Fields:
         "timezone": _text(obj, "timezone"),
         "state": _state(obj),
         "parent": _text(obj, "accountid"),
+        **keys,
     }
 
 

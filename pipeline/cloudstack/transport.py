@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
@@ -40,12 +40,14 @@ _SECRET: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. `content` is the query of a GET and the form of a POST."""
+    """What is sent. `content` is the query of a GET and the form of a POST. `secrets`: parameters that no
+    error may repeat."""
 
     command: str
     method: str
     content: str
     cookie: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from pipeline.core.mode import Mode
 from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
+from pipeline.sealing import check_key, public_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -104,7 +105,9 @@ class Removals(Part):
 
 class Region(Part):
     """One CloudStack installation. Log-in: `api_key` and `secret_key`, or `user_name`, `password` and
-    `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never."""
+    `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never. `sealing_key`:
+    users' API keys are sealed for it; None: they neither go there nor come from there.
+    `sealing_private_keys`: its worker's alone, the newest first."""
 
     name: str
     host: str
@@ -126,6 +129,8 @@ class Region(Part):
     removals: Removals = Removals()
     full_scan_interval: int | None = Field(default=DAY_MS, ge=0)
     bus: Bus = Bus()
+    sealing_key: str | None = None
+    sealing_private_keys: tuple[SecretStr, ...] = Field(default=(), max_length=8)
 
     @property
     def endpoint(self) -> str:
@@ -170,6 +175,29 @@ class Region(Part):
     @classmethod
     def _check_tls_ca(cls, path: Path | None) -> Path | None:
         return _file(path)
+
+    @field_validator("sealing_key")
+    @classmethod
+    def _check_sealing_key(cls, key: str | None) -> str | None:
+        return None if key is None else check_key(key)
+
+    @field_validator("sealing_private_keys")
+    @classmethod
+    def _check_private_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in keys:
+            check_key(key.get_secret_value())
+        return keys
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if self.sealing_key is not None and not self.post:
+            raise ValueError("post: false would put users' keys into access logs: remove one of the two")
+        own = [public_of(key.get_secret_value()) for key in self.sealing_private_keys]
+        if own and self.sealing_key not in own:
+            raise ValueError(
+                "sealing_key belongs to none of sealing_private_keys: give the public key of the newest one"
+            )
+        return self
 
 
 def check_names(regions: Iterable[Region]) -> None:

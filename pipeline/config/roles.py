@@ -16,6 +16,7 @@ from pipeline.config.source import Tree, is_reference, label
 
 API_SECRETS: Final = ("api_key", "secret_key", "password")
 BUS_SECRETS: Final = ("url",)
+SEALING_SECRETS: Final = ("sealing_private_keys",)
 WEB_SECRETS: Final = ("token",)
 KAFKA_SECRETS: Final = ("sasl.password", "ssl.key.password")
 
@@ -23,8 +24,9 @@ KAFKA_SECRETS: Final = ("sasl.password", "ssl.key.password")
 @dataclass(frozen=True, slots=True)
 class Role:
     """Which process this is: `all` of it (run, check), the `hub` (no region's secrets; status too), the
-    `worker` of a region (its API key), the `bridge` of a region (its bus's password; without a bus, its API
-    key), or `join` (all of the one region that is to join, and no other's)."""
+    `worker` of a region (its API key, its private keys for sealing), the `bridge` of a region (its bus's
+    password; without a bus, its API key), or `join` (all of the one region that is to join but its private
+    keys for sealing, and no other's)."""
 
     kind: Literal["all", "hub", "worker", "bridge", "join"] = "all"
     region: str = ""
@@ -33,12 +35,12 @@ class Role:
         """The secret keys of `region`, whose bus is `source`, that this process needs."""
         bus = BUS_SECRETS if source == "amqp" else ()
         if self.kind == "all":
-            return API_SECRETS + bus
+            return API_SECRETS + SEALING_SECRETS + bus
         if self.kind == "hub" or region != self.region:
             return ()
         if self.kind == "join":
             return API_SECRETS + bus
-        return (bus or API_SECRETS) if self.kind == "bridge" else API_SECRETS
+        return (bus or API_SECRETS) if self.kind == "bridge" else API_SECRETS + SEALING_SECRETS
 
 
 ALL: Final = Role()
@@ -80,6 +82,11 @@ def lacks(region: Region, role: Role) -> str | None:
         return (
             f"regions[{region.name}]: has two log-ins: keep api_key and secret_key, or user_name and password"
         )
+    if role.kind == "worker" and region.sealing_key and not region.sealing_private_keys:
+        return (
+            f"regions[{region.name}].sealing_private_keys: is missing: users' API keys are sealed for this "
+            "region, and only its worker can open them"
+        )
     if all(keys) or all(person):
         return None
     return f"regions[{region.name}]: lacks a log-in: give api_key and secret_key, or user_name and password"
@@ -98,6 +105,9 @@ def plain_secrets(tree: dict[str, Tree]) -> Iterator[str]:
     for index, region in enumerate(tree.get("regions", ())):
         where = f"regions[{label(region, index)}]"
         yield from (f"{where}.{key}" for key in API_SECRETS if _stands_open(region.get(key)))
+        private = region.get(SEALING_SECRETS[0])
+        if isinstance(private, list) and any(_stands_open(key) for key in private):
+            yield f"{where}.{SEALING_SECRETS[0]}"
         bus = region.get("bus")
         if isinstance(bus, dict) and _holds_password(bus.get("url")):
             yield f"{where}.bus.url"
@@ -117,7 +127,7 @@ def secret_sources(tree: dict[str, Tree], file: str) -> dict[str, str]:
 def _own(region: dict[str, Tree], role: Role) -> dict[str, Tree]:
     bus = region.get("bus")
     source = bus.get("source") if isinstance(bus, dict) else None
-    foreign = set(API_SECRETS + BUS_SECRETS) - set(role.secrets(region.get("name"), source))
+    foreign = set(API_SECRETS + SEALING_SECRETS + BUS_SECRETS) - set(role.secrets(region.get("name"), source))
     kept = {key: value for key, value in region.items() if key not in foreign}
     if isinstance(bus, dict):
         kept["bus"] = {key: value for key, value in bus.items() if key not in foreign}

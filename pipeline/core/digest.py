@@ -14,12 +14,12 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline.core.entities import Fields, Kind
+from pipeline.core.entities import API_KEY, Fields, Kind
 
 LEFT_OUT: Final = (
     "UUIDs",
     "creation times",
-    "passwords and API keys",
+    "passwords, and API keys where they are not carried to all",
     "limits, details and everything else that is not synced",
     "the root domain, the default, system and project accounts, and the sync's own account and user",
 )
@@ -39,7 +39,8 @@ def key(kind: Kind, above: int, name: str) -> int:
 
 def digest(own_key: int, fields: Fields) -> int:
     """All that is synced of the entity with this key; where it is, the key says."""
-    return _number([str(own_key), sorted(item for item in fields.items() if item[0] != PARENT)])
+    told = {name: text for name, text in fields.items() if name != PARENT and (text or name != API_KEY)}
+    return _number([str(own_key), sorted(told.items())])
 
 
 def total(one: int, other: int) -> int:

@@ -152,4 +152,5 @@ def plan_hash(region: str, fingerprints: Iterable[str]) -> str:
 def shown(call: Call) -> str:
     """A call for a person. It holds no secret: those are made at the edge."""
     params = {**call.params, **({"role": call.role} if call.role else {})}
+    params |= {"key": call.key} if call.key else {}
     return f"{call.command}({', '.join(f'{name}={text}' for name, text in params.items())})"

@@ -38,7 +38,7 @@ def difference(wanted: Fields | None, got: Fields | None, left_alone: Collection
     return ", ".join(
         f"{name} is {got[name]!r}, not {text!r}"
         for name, text in wanted.items()
-        if got[name] != text and name not in left_alone
+        if got.get(name, text) != text and name not in left_alone  # optional: what is not told
     )
 
 

@@ -40,7 +40,16 @@ FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_FIELDS)
 role's UUID differs from region to region. Every value is text; absent and empty are the same (cloudstack.md:
 a cleared network domain is "", one never set is missing)."""
 
-NEVER_CLEARED: Final = frozenset({"timezone"})
+API_KEY: Final = "apikey"
+"""The field that stands for a user's pair of keys: a fingerprint of the API key, "" for none."""
+
+_OPTIONAL: dict[Kind, tuple[str, ...]] = {Kind.DOMAIN: (), Kind.ACCOUNT: (), Kind.USER: (API_KEY,)}
+
+OPTIONAL: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_OPTIONAL)
+"""Fields that a region tells only where its settings say so, user by user. One that it does not tell is not
+empty but none of the sync's business there: it is never sent to that region either."""
+
+NEVER_CLEARED: Final = frozenset({"timezone", API_KEY})
 """Fields that no call makes empty once they are set: an empty one is what creation left, never a change."""
 
 Fields = Mapping[str, str]

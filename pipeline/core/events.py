@@ -64,7 +64,7 @@ KNOWN: Final[Mapping[str, bool]] = MappingProxyType(
         "USER.DELETE": True,
         "USER.LOGIN": False,  # one for each person who opens the console: they would crowd out the changes
         "USER.LOGOUT": False,
-        "REGISTER.USER.KEY": False,  # keys are not synced
+        "REGISTER.USER.KEY": True,  # where keys are carried; a read that finds nothing new elsewhere
     }
 )
 """CloudStack's events on domains, accounts and users, and whether what is synced can change by one

@@ -27,6 +27,7 @@ from pipeline.core.records import (
     Stamp,
     Topology,
     Value,
+    first_told,
     remembered,
 )
 from pipeline.core.urgency import marked
@@ -123,7 +124,7 @@ def _outdated(record: Record, seen: Observation, at: Position) -> Merged:
     """Rule 8, what follows: its calls may have come late too, after those of the worker behind it. So what it
     wrote is no news from that region, as if it were on its way, and the region gets the record once more.
     What it only read is dropped: the hub has it read again."""
-    passed, wanted = _passed(record, at), record.desired()
+    passed, wanted = _passed(record, at), record.desired_in(seen.region)
     if not seen.wrote or seen.applied is None or seen.fields in (None, wanted):
         return Merged(passed, Outcome.OUTDATED)
     state, version = record.region(seen.region), record.version + 1
@@ -185,18 +186,18 @@ def _present(
         return buried, Outcome.REMOVED, losses
     state = record.region(seen.region)
     seen = giving_way(seen, record) if state.confirmed is None else seen
-    merged = dict(record.fields)
+    merged = record.fields | (told := first_told(record, seen))
     conflicts: list[Conflict] = []
-    outcome = Outcome.NOTHING_NEW
+    outcome = Outcome.CHANGED if any(one.text for one in told.values()) else Outcome.NOTHING_NEW
     for name, text in (seen.fields or {}).items():
         current = merged.get(name)
         orphaned = name == PARENT and current is not None and current.text in graves and text not in graves
         known = is_ours(seen, name) or is_echo(state, name, text)
+        offered = Value(text, Stamp(seen.time, seen.region))
         if current is None or text == current.text or (known and not orphaned):
             continue
         if name in NEVER_CLEARED and not text:
             continue
-        offered = Value(text, Stamp(seen.time, seen.region))
         if orphaned or (is_causal(state, name, current) and not (name == PARENT and text in graves)):
             merged[name] = _after(current, offered)
             outcome = Outcome.CHANGED
@@ -272,8 +273,7 @@ def _same_log(log: str, other: str) -> bool:
 
 def send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topology: Topology) -> Merged:
     """Rule 5: every region that will not hold the record gets it. One new version serves them all."""
-    wanted = record.desired()
-    behind = [name for name in topology.priority if record.region(name).expected != wanted]
+    behind = [name for name in topology.priority if record.region(name).expected != record.desired_in(name)]
     if not behind:
         return Merged(record, outcome, (), conflicts)
     sent, desired = _addressed(record, behind)
@@ -288,13 +288,13 @@ def send_again(record: Record, region: str) -> Merged:
 
 
 def _addressed(record: Record, names: Sequence[str]) -> tuple[Record, tuple[Desired, ...]]:
-    wanted, version = record.desired(), record.version + 1
-    what = (record.kind, record.uuid, version, wanted)
+    version = record.version + 1
     regions = dict(record.regions)
     desired = []
     for name in names:
-        state = record.region(name)
+        state, wanted = record.region(name), record.desired_in(name)
         sent = remembered(*state.sent, Sent(version, wanted))
         regions[name] = replace(state, sent=sent)
+        what = (record.kind, record.uuid, version, wanted)
         desired.append(marked(Desired(name, *what, state.confirmed, settled=state.settled), state.sent))
     return replace(record, version=version, regions=regions), tuple(desired)

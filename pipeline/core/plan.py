@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, NEVER_CLEARED, Fields, Kind
+from pipeline.core.entities import (
+    API_KEY,
+    DISABLED,
+    ENABLED,
+    FIELDS,
+    LOCKED,
+    NEVER_CLEARED,
+    OPTIONAL,
+    Fields,
+    Kind,
+)
 
 ROLE: Final = "role"
 STATE: Final = "state"
@@ -21,13 +31,14 @@ LIFE: Final = "life"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One API call. Two parameters are filled in at the edge: `password` (a fresh strong one, never in a
-    plan) where `needs_password`, and `roleid` for the role called `role`."""
+    """One API call. What is filled in at the edge: `password` (a fresh strong one, never in a plan) where
+    `needs_password`, `roleid` for the role called `role`, and the pair of keys whose fingerprint is `key`."""
 
     command: str
     params: Mapping[str, str]
     needs_password: bool = False
     role: str | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +79,11 @@ def plan(target: Target) -> Plan:
         if target.held or target.known is not None:
             return Plan((), (LIFE,))
         return Plan(_creation(target, target.wanted))
-    left_alone = tuple(name for name in FIELDS[target.kind] if _is_unseen(target, name))
+    names = (*FIELDS[target.kind], *_told(target.kind, target.actual, target.wanted))
+    left_alone = tuple(name for name in names if _is_unseen(target, name))
     changes = {
         name: target.wanted[name]
-        for name in FIELDS[target.kind]
+        for name in names
         if name not in left_alone and target.wanted[name] != target.actual[name]
     }
     return Plan(_update(target, target.actual, changes), left_alone)
@@ -110,6 +122,11 @@ def _is_unseen(target: Target, name: str) -> bool:
     return actual not in explained
 
 
+def _told(kind: Kind, actual: Fields, wanted: Fields) -> tuple[str, ...]:
+    """The optional fields that are wanted, and that the region tells of now."""
+    return tuple(name for name in OPTIONAL[kind] if name in actual and name in wanted)
+
+
 def _removal(target: Target) -> tuple[Call, ...]:
     """Never with cleanup: what is below goes by rows of its own, and what nobody knows of stops it."""
     return (Call(f"delete{target.kind}", {"id": target.uuid}),)
@@ -144,6 +161,8 @@ def _update(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple
     if "parent" in changes:
         calls += _move(target, changes["parent"])
     calls += _attributes(target, changes)
+    if API_KEY in changes:  # a call of its own: the pair may have to be waited for
+        calls.append(Call("updateUser", {"id": target.uuid}, key=changes[API_KEY]))
     if changes.get("state") == ENABLED:
         calls += state
     return tuple(calls)
@@ -158,7 +177,7 @@ def _move(target: Target, parent: str) -> tuple[Call, ...]:
 
 
 def _attributes(target: Target, changes: Mapping[str, str]) -> tuple[Call, ...]:
-    params = {name: text for name, text in changes.items() if name not in ("state", "parent", ROLE)}
+    params = {name: text for name, text in changes.items() if name not in ("state", "parent", ROLE, API_KEY)}
     if target.kind is Kind.USER and "name" in params:
         params["username"] = params.pop("name")
     if target.kind is Kind.ACCOUNT and "name" in params:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.core.entities import Kind
+from pipeline.core.entities import OPTIONAL, Kind
 
 SENT_KEPT: Final = 32
 """How many desired states on their way to one region a record remembers: of more, those in the middle are
@@ -105,10 +105,21 @@ class Record:
     regions: dict[str, RegionState] = field(default_factory=dict)
 
     def desired(self) -> dict[str, str] | None:
-        """What every region should hold; None when the entity is removed."""
+        """What is agreed; None when the entity is removed."""
         if not self.life.present:
             return None
         return {name: value.text for name, value in self.fields.items()}
+
+    def desired_in(self, region: str) -> dict[str, str] | None:
+        """What that region should hold: of the optional fields only those that it tells of."""
+        wanted = self.desired()
+        if wanted is None:
+            return None
+        confirmed = self.region(region).confirmed or {}
+        for name in OPTIONAL[self.kind]:
+            if name not in confirmed:
+                wanted.pop(name, None)
+        return wanted
 
     def region(self, name: str) -> RegionState:
         return self.regions.get(name, RegionState())
@@ -164,6 +175,14 @@ class Observation:
     term: int = 0
     wrote: bool = False
     unseen: tuple[str, ...] | None = None
+
+
+def first_told(record: Record, seen: Observation) -> dict[str, Value]:
+    """The optional fields that no region has told of before."""
+    stamp = Stamp(seen.time, seen.region)
+    fields = seen.fields or {}
+    new = [name for name in OPTIONAL[record.kind] if name in fields and name not in record.fields]
+    return {name: Value(fields[name], stamp) for name in new}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline.core.entities import FIELDS, ROOT, Kind
+from pipeline.core.entities import FIELDS, OPTIONAL, ROOT, Kind
 from pipeline.core.events import TIME_MAX, TIME_MIN
 from pipeline.core.records import Desired, Founder, Observation
 
@@ -82,7 +82,7 @@ def _common(region: str, kind: Kind, uuid: str, fields: Mapping[str, str] | None
 
 
 def _of_fields(kind: Kind, uuid: str, fields: Mapping[str, str]) -> str | None:
-    if fields.keys() != frozenset(FIELDS[kind]):
+    if fields.keys() - OPTIONAL[kind] != frozenset(FIELDS[kind]):
         return f"fields: not those of a {kind}"
     if not all(is_text(text, TEXT_MAX) for text in fields.values()):
         return f"fields: a value has more than {TEXT_MAX} characters, or some that can't be kept"

@@ -36,6 +36,7 @@ from pipeline.outbox.schema import (
     removal,
     scan,
     scan_page,
+    sealed,
 )
 from pipeline.outbox.statements import chunks
 
@@ -228,6 +229,7 @@ TABLES: Final[Mapping[str, _Swept]] = MappingProxyType(
         "plan": _Swept(_by_id(plan, plan.c.time), _steps_first, _delete(plan)),
         "scan": _Swept(_by_id(scan, scan.c.started_time, scan.c.region), _old_scans, _delete_scans),
         "proof": _Swept(_by_id(proof, proof.c.time), _old_proofs, _delete(proof)),
+        "sealed": _Swept(_by_id(sealed, sealed.c.asked_time), _all, _delete(sealed)),
         "conflict": _ledger(conflict),
         "dead_letter": _ledger(dead_letter),
         "audit": _ledger(audit),

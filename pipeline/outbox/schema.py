@@ -35,6 +35,7 @@ from pipeline.outbox.columns import (
 )
 from pipeline.outbox.journal_schema import decision, pulse
 from pipeline.outbox.reconcile_schema import gap, lease, plan, plan_step, proof, scan, scan_page
+from pipeline.outbox.sealed_schema import sealed
 
 __all__ = [
     "MESSAGE_MAX",
@@ -62,6 +63,7 @@ __all__ = [
     "rmap",
     "scan",
     "scan_page",
+    "sealed",
     "watermark",
 ]
 

@@ -172,7 +172,7 @@ class Carrier:
             for step in steps
             if (found := stored.get(step.entity)) is not None
             and found.revision > self._revisions.get(step.entity, 0)
-            and found.record.desired() == step.wanted
+            and found.record.desired_in(self._means.region) == step.wanted
             and found.record.region(self._means.region).confirmed == step.wanted
         ]
         rest = {step.entity: step for step in steps if step not in done}

@@ -215,7 +215,7 @@ class _Found:
     def is_as_known(self, region: str) -> bool:
         """It is as it should be, and known to be."""
         record = self.record
-        if record is None or record.desired() != self.fields:
+        if record is None or record.desired_in(region) != self.fields:
             return False
         return record.region(region).confirmed == self.fields
 
@@ -226,8 +226,9 @@ class _Found:
         state = self.record.region(region)
         if state.confirmed is None:
             return False  # never seen here: nothing that was here before was changed
+        agreed = self.record.fields
         return any(
-            self.record.fields[name].text != text and not is_echo(state, name, text)
+            (name not in agreed or agreed[name].text != text) and not is_echo(state, name, text)
             for name, text in self.fields.items()
         )
 

@@ -52,7 +52,7 @@ class Case:
 
     @property
     def wanted(self) -> dict[str, str] | None:
-        return self.change.record.desired()
+        return self.change.record.desired_in(self.looked.observation.region)
 
     @property
     def is_new(self) -> bool:
@@ -171,7 +171,7 @@ def _desired(looked: Looked, change: Change) -> Desired:
     """What the region would get, once what it holds has been told."""
     record, region = change.record, looked.observation.region
     here = record.region(region).confirmed
-    return Desired(region, record.kind, record.uuid, record.version, record.desired(), here)
+    return Desired(region, record.kind, record.uuid, record.version, record.desired_in(region), here)
 
 
 def _never_was(looked: Looked) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from pipeline.core.entities import FIELDS, ROOT
+from pipeline.core.entities import FIELDS, OPTIONAL, ROOT
 from pipeline.core.records import Record
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.engine import Engine, reading
@@ -103,7 +103,7 @@ def _fields(record: Record, names: Mapping[str, str]) -> list[dict[str, Any]]:
             "shown": names.get(value.text, value.text) if name == PARENT else value.text,
             "stamp": asdict(value.stamp),
         }
-        for name in FIELDS[record.kind]
+        for name in (*FIELDS[record.kind], *OPTIONAL[record.kind])
         if (value := record.fields.get(name)) is not None
     ]
 
@@ -111,7 +111,7 @@ def _fields(record: Record, names: Mapping[str, str]) -> list[dict[str, Any]]:
 def _region(known: History, name: str, modes: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
     there, row = known.theres.get(name), known.newest.get(name)
     held = known.record.region(name).confirmed
-    wanted = known.record.desired()
+    wanted = known.record.desired_in(name)
     awaited = names.get(row.waits_for) if row is not None and row.waits_for is not None else None
     return {
         "region": name,

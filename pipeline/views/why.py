@@ -30,7 +30,7 @@ class Case:
 
 def why(case: Case) -> str:
     """The sentence."""
-    wanted = case.record.desired()
+    wanted = case.record.desired_in(case.region)
     held = case.record.region(case.region).confirmed
     is_there = case.there is not None and case.there.present
     if wanted is None and not is_there:

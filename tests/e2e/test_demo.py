@@ -11,12 +11,14 @@ LIMIT_S = 240
 
 def test_the_demo_ends_with_equal_regions() -> None:
     command = [sys.executable, "-m", "pipeline", "demo", "--changes", "80", "--exit", "--json"]
+    command.append("--credentials")
     ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
     verdict = json.loads(ended.stdout)
     assert verdict["converged"] is True
     assert (verdict["lost"], verdict["unfinished"]) == (0, 0)
     assert verdict["changes"] == 80
+    assert verdict["keys_good_in"] == ["r1", "r2", "r3"]
     assert min(verdict[name] for name in ("deliveries", "reads", "writes")) > 0
     assert (verdict["events_lost"], verdict["events_filled"]) == (0, 0)
 

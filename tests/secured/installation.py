@@ -34,6 +34,7 @@ from pipeline.core.errors import TemporaryError
 from pipeline.outbox.engine import migrate
 from pipeline.reach import Kafka
 from pipeline.sandbox.launch import SandboxOptions, SimulatedRegion, sandbox
+from pipeline.sealing import new_pair
 from tests.e2e.harness import Processes, environment, parts
 from tests.e2e.test_worker_pages import free_ports
 from tests.secured import canaries, documented
@@ -168,12 +169,17 @@ def settings(secured: Secured, regions: Sequence[SimulatedRegion], folder: Path,
     def region(number: int, one: SimulatedRegion) -> dict[str, Any]:
         secret = folder / f"{one.name}.secret"
         secret.write_text(f"{one.service.secretkey}\n")
+        private, public = new_pair()
+        sealing = folder / f"{one.name}.sealing"
+        sealing.write_text(f"{private}\n")
         bus = secured.rabbitmq.where(f"bridge-{one.name}:${{BUS_PASSWORD}}")
         return {
             "name": one.name,
             "host": one.endpoint.removesuffix("/client/api"),
             "api_key": f"${{KEY_{one.name}}}",
             "secret_key": f"file:{secret}",
+            "sealing_key": public,
+            "sealing_private_keys": [f"file:{sealing}"],
             "tls_ca": ca,
             "bus": {
                 "source": "amqp",
@@ -193,6 +199,7 @@ def settings(secured: Secured, regions: Sequence[SimulatedRegion], folder: Path,
         "database": f"mysql+pymysql://${{DATABASE_USER}}:${{DATABASE_PASSWORD}}@{database}",
         "log_level": "debug",
         "web": {"port": port, "token": "${WEB_TOKEN}"},
+        "credentials": [{"domain": "/", "api_keys": True}],
         "regions": [region(number, one) for number, one in enumerate(regions)],
     }
 

@@ -32,8 +32,9 @@ MADE = "-aA1"
 """How each password ends that the sync makes for a user."""
 
 
-async def change(person: CloudStack) -> str:
-    """A domain, an account, a user; the account is disabled, the user removed. The domain's UUID."""
+async def change(person: CloudStack, other: SimulatedRegion) -> tuple[str, tuple[str, str]]:
+    """A domain, an account, a user; the account's user gets keys, the account is disabled, the user removed.
+    The domain's UUID, and the keys."""
     domain = (await person.call("createDomain", {"name": "shop"}))["domain"]["id"]
     role = (await person.call("listRoles", {"name": "User"}))["role"][0]["id"]
     human = {"password": canaries.PERSON, "email": "e@example.org", "firstname": "F", "lastname": "L"}
@@ -41,9 +42,12 @@ async def change(person: CloudStack) -> str:
     made = await person.call("createAccount", {**human, **account})
     user = {"account": "acme", "domainid": domain, "username": "jo"}
     jo = (await person.call("createUser", {**human, **user}))["user"]["id"]
+    holder = made["account"]["user"][0]["id"]
+    keys = (await person.call("registerUserKeys", {"id": holder}))["userkeys"]
+    await until(lambda: keys["apikey"] in dict(other.region.world.users_by_apikey), "the keys' arrival")
     await person.call("disableAccount", {"id": made["account"]["id"], "lock": "false"})
     await person.call("deleteUser", {"id": jo})
-    return str(domain)
+    return str(domain), (keys["apikey"], keys["secretkey"])
 
 
 def arrived(region: SimulatedRegion) -> bool:
@@ -113,7 +117,7 @@ async def test_all_of_it(granted: Secured, tmp_path: Path, monkeypatch: pytest.M
         await until(lambda: all(one.region.calls.reads(SYNC) for one in regions), "the workers' start")
         await until(lambda: running.written_by("bridge-r1", "consuming region-sync.r1"), "the bridge's start")
         async with administrator(regions[0], granted) as person:
-            domain = await change(person)
+            domain, given = await change(person, regions[1])
         await until(lambda: arrived(regions[1]), "the other region's changes")
         states = await settled(regions, engine)
         assert not states["dead"] and not states["held"], (rows(engine, "dead"), running.logs())
@@ -124,7 +128,7 @@ async def test_all_of_it(granted: Secured, tmp_path: Path, monkeypatch: pytest.M
         texts |= await asyncio.to_thread(commands, running, domain, row)
         asked = {name for one in regions for name in one.calls.by_command(SYNC)}
         assert asked <= set(ALL), "the role allows none but these"
-        assert {"createDomain", "createAccount", "disableAccount", "listApis"} <= asked
+        assert {"createDomain", "createAccount", "disableAccount", "listApis", "getUserKeys"} <= asked
         assert await asyncio.to_thread(running.stop) == dict.fromkeys(running.names, 0)
         texts |= running.written() | await asyncio.to_thread(stored, granted)
     engine.dispose()
@@ -132,7 +136,9 @@ async def test_all_of_it(granted: Secured, tmp_path: Path, monkeypatch: pytest.M
     made = [one for one in passwords if one.endswith(MADE)]
     assert made, "the sync made no user"
     keys = [key for one in regions for key in (one.service.apikey, one.service.secretkey)]
-    assert canaries.found([*canaries.ALL, *keys, *made], texts) == []
+    private = [file.read_text().strip() for file in tmp_path.glob("*.sealing")]
+    assert len(private) == len(REGIONS)
+    assert canaries.found([*canaries.ALL, *keys, *made, *given, *private], texts) == []
     assert_heard(running)
 
 

@@ -22,6 +22,7 @@ from tests.unit.outbox.replays_contract import ReplaysContract
 from tests.unit.outbox.retention_contract import RetentionContract
 from tests.unit.outbox.roles_contract import RolesContract
 from tests.unit.outbox.scan_contract import ScanContract
+from tests.unit.outbox.sealed_contract import SealedContract
 from tests.unit.outbox.untold_contract import UntoldContract
 
 pytestmark = pytest.mark.services
@@ -100,6 +101,10 @@ class TestFencing(FencingContract):
 
 
 class TestReplays(ReplaysContract):
+    pass
+
+
+class TestSealed(SealedContract):
     pass
 
 

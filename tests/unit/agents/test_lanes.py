@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline.agents.lanes import Keys, Lanes
+from pipeline.agents.lanes import Lanes, Locks
 
 LIMIT_S = 90.0
 
@@ -190,7 +190,7 @@ async def test_a_lane_that_fails_is_told_to_whoever_runs_them() -> None:
 @asynccontextmanager
 async def both(work: Work) -> AsyncIterator[tuple[Lanes[int], Lanes[int]]]:
     """Two sets of lanes, one lane each, over the same keys."""
-    keys = Keys()
+    keys = Locks()
     ordinary, urgent = (Lanes[int](1, 2, work, keys) for _ in range(2))
     ordinary.start()
     urgent.start()
