@@ -31,6 +31,7 @@ from pipeline.core.records import (
 )
 
 PARENT: Final = "parent"
+LIFE: Final = "life"
 NO_GRAVES: Final[Mapping[str, Stamp]] = MappingProxyType({})
 
 
@@ -45,6 +46,7 @@ class Outcome(StrEnum):
     LOST = "lost"
     MISSED = "missed"
     OUTDATED = "outdated"
+    VIOLATION = "violation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def merge(
     of the parents that the record and the observation name which are removed, when and where; of an entity
     that is new it says under its own UUID which removed one it is what is left of."""
     if record is None:
-        if seen.fields is None:
+        if seen.fields is None or LIFE in seen.unheard:
             return Merged(None, Outcome.NOTHING_NEW)
         record = _born(seen, at)
         grave = graves.get(record.parent) or graves.get(record.uuid)
@@ -142,7 +144,7 @@ def _born(seen: Observation, at: Position) -> Record:
 def _bury(record: Record, grave: Stamp) -> tuple[Record, tuple[Conflict, ...]]:
     """Rule 6: a removal wins over what was made below it meanwhile; the ledger says what was lost."""
     stamp = Stamp(max(grave.time, record.life.stamp.time + 1), grave.region)
-    lost = Conflict(record.uuid, "life", None, "removed", stamp, "present", record.life.stamp)
+    lost = Conflict(record.uuid, LIFE, None, "removed", stamp, "present", record.life.stamp)
     return replace(record, life=Life(False, stamp)), (lost,)
 
 
@@ -191,7 +193,7 @@ def _present(
         known = is_ours(seen, name) or is_echo(state, name, text)
         if current is None or text == current.text or (known and not orphaned):
             continue
-        if name in NEVER_CLEARED and not text:
+        if name in seen.unheard or (name in NEVER_CLEARED and not text):
             continue
         offered = Value(text, Stamp(seen.time, seen.region))
         if orphaned or (is_causal(state, name, current) and not (name == PARENT and text in graves)):
@@ -269,7 +271,7 @@ def _same_log(log: str, other: str) -> bool:
 def send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topology: Topology) -> Merged:
     """Rule 5: every region that will not hold the record gets it. One new version serves them all."""
     wanted = record.desired()
-    behind = [name for name in topology.priority if record.region(name).expected != wanted]
+    behind = [name for name in topology.priority if not record.region(name).will_hold(wanted)]
     if not behind:
         return Merged(record, outcome, (), conflicts)
     sent, desired = _addressed(record, behind)

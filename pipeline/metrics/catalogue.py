@@ -8,20 +8,9 @@ outcomes, commands; never a UUID, nor the name of an entity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. A histogram also has `_bucket` (with the label `le`), `_sum` and `_count`."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    help: str
-    buckets: tuple[float, ...] = ()
-
+from pipeline.metrics.metric import Metric
 
 CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 DELIVERY_BUCKETS: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0)
@@ -45,6 +34,12 @@ OBSERVATIONS: Final = Metric(
 )
 CONFLICTS: Final = Metric(
     "region_sync_conflicts_total", "counter", _REGION, "Conflicts, by the region whose value lost"
+)
+VIOLATIONS: Final = Metric(
+    "region_sync_violations_total",
+    "counter",
+    _REGION,
+    "Values, creations and removals that a region said and may not say, each time that they were seen",
 )
 DEAD_LETTERS: Final = Metric(
     "region_sync_dead_letters_total", "counter", _REGION, "Messages that could not be read, as kept"
@@ -245,6 +240,7 @@ WORKERS: Final = (
     EVENTS,
     OBSERVATIONS,
     CONFLICTS,
+    VIOLATIONS,
     DEAD_LETTERS,
     STOPPED,
     APPLIED,

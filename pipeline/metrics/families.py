@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
-from pipeline.metrics.catalogue import Metric
+from pipeline.metrics.metric import Metric
 
 Sample = tuple[tuple[str, ...], float]
 """Values of the labels, and the number."""

@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 
 from bridges.relay import Counters
 from pipeline.metrics import catalogue
-from pipeline.metrics.catalogue import Metric
 from pipeline.metrics.families import family
 from pipeline.metrics.health import Answer, Health
+from pipeline.metrics.metric import Metric
 from pipeline.metrics.routes import serving
 
 

@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.metrics import catalogue
-from pipeline.metrics.catalogue import Metric
 from pipeline.metrics.families import Sample, family
+from pipeline.metrics.metric import Metric
 from pipeline.outbox.measures import Looked, Measured
 from pipeline.progress import Lag
 

@@ -22,6 +22,7 @@ from pipeline.outbox.columns import UUID_MAX
 from pipeline.outbox.decisions import Decision, write_decisions
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
+from pipeline.outbox.ledger import Owner, read_unborn, write_conflicts
 from pipeline.outbox.mappings import (
     Mapping,
     canonical_by_local,
@@ -32,7 +33,7 @@ from pipeline.outbox.mappings import (
 )
 from pipeline.outbox.namesakes import read_removal, read_twin
 from pipeline.outbox.records import entity_row, read_graves
-from pipeline.outbox.schema import MESSAGE_MAX, NAME_MAX, conflict, dead_letter, entity, outbox, rmap
+from pipeline.outbox.schema import MESSAGE_MAX, NAME_MAX, dead_letter, entity, outbox, rmap
 from pipeline.outbox.statements import chunks, cut, insert_new, name_key, rows_by_key, upsert
 
 __all__ = ["Change", "DeadLetter", "HubStore", "Mapping", "NaturalKey", "StaleRecord", "Stored"]
@@ -164,11 +165,20 @@ class HubStore:
         with writing(self._engine) as connection:
             return adoption.adopt(connection, old_parent, new_parent, self._clock())
 
+    def unborn(self, entities: Collection[Owner]) -> set[Owner]:
+        """Which of these (UUID there, region) were not taken from their region, as the ledger says."""
+        with reading(self._engine) as connection:
+            return read_unborn(connection, entities)
+
     def commit(
-        self, changes: Sequence[Change], now: int, decisions: Sequence[Decision] = ()
+        self,
+        changes: Sequence[Change],
+        now: int,
+        decisions: Sequence[Decision] = (),
+        unborn: Sequence[Change] = (),
     ) -> list[tuple[int, Desired, bytes]]:
         """Keep a batch of merges and what was decided, all or none, and return one (outbox id, desired
-        state, message) for each desired state, in their order.
+        state, message) for each desired state, in their order. Of what is `unborn` only the conflicts are.
 
         The new revision of a record is the one given plus 1; 1 for a new one. Several changes of one record
         are kept in their order as one write. Raises `StaleRecord` when a record or a mapping was written by
@@ -178,6 +188,7 @@ class HubStore:
             return []
         with writing(self._engine) as connection:
             write_decisions(connection, decisions, now)
+            write_conflicts(connection, [one for change in unborn for one in change.conflicts], now)
             return commit(connection, changes, now) if changes else []
 
     def published(self, ids: Sequence[int], now: int) -> None:
@@ -215,7 +226,7 @@ def commit(connection: Connection, changes: Sequence[Change], now: int) -> list[
     seen = [change.mapping for change in changes if change.mapping]
     wake(connection, write_mappings(connection, seen, now) | _ended(changes), now)
     futile.revive(connection, [(one.record, one.mapping) for one in changes if one.mapping], now)
-    _write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
+    write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
     return _write_outbox(connection, [one for change in changes for one in change.desired], now)
 
 
@@ -245,26 +256,6 @@ def _write_entities(connection: Connection, changes: Sequence[Change], now: int)
             connection.execute(insert(entity), fresh)
     except IntegrityError as error:
         raise StaleRecord("a record was made by somebody else just now") from error
-
-
-def _write_conflicts(connection: Connection, conflicts: Sequence[Conflict], now: int) -> None:
-    rows = [
-        {
-            "entity": one.uuid,
-            "field": one.field,
-            "base": None if one.base is None else cut(one.base, MESSAGE_MAX),
-            "kept": cut(one.kept, MESSAGE_MAX),
-            "kept_time": one.kept_stamp.time,
-            "kept_region": one.kept_stamp.region,
-            "lost": cut(one.lost, MESSAGE_MAX),
-            "lost_time": one.lost_stamp.time,
-            "lost_region": one.lost_stamp.region,
-            "time": now,
-        }
-        for one in conflicts
-    ]
-    if rows:
-        connection.execute(insert(conflict), rows)
 
 
 def _write_outbox(

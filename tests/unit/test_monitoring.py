@@ -15,7 +15,8 @@ import yaml
 
 from pipeline.core.compare import Outcome
 from pipeline.metrics import catalogue
-from pipeline.metrics.catalogue import ALL, Metric
+from pipeline.metrics.catalogue import ALL
+from pipeline.metrics.metric import Metric
 from pipeline.metrics.shared import RESULTS
 from pipeline.outbox.measures import WAITING
 
