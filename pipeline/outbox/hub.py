@@ -184,7 +184,7 @@ class HubStore:
         are kept in their order as one write. Raises `StaleRecord` when a record or a mapping was written by
         somebody else since it was loaded; nothing is kept then.
         """
-        if not changes and not decisions:
+        if not (changes or decisions or unborn):
             return []
         with writing(self._engine) as connection:
             write_decisions(connection, decisions, now)

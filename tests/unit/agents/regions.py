@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -9,7 +10,7 @@ from pipeline.agents.merge import Batch, Merger, Seen
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.events import parse_event
 from pipeline.core.merge import Outcome
-from pipeline.core.records import Desired, Founder, Observation, Position, Record, Topology
+from pipeline.core.records import Desired, Founder, Observation, Position, Record, Sources, Topology
 from pipeline.outbox.hub import HubStore
 from tests.unit.outbox.builders import NOW, fields
 
@@ -35,7 +36,8 @@ class Log:
         batches = []
         while seen:
             batch = self.merger.batch(seen)
-            sent += [desired for _, desired, _ in self.store.commit(batch.changes, NOW, batch.decisions)]
+            rows = self.store.commit(batch.changes, NOW, batch.decisions, batch.unborn)
+            sent += [desired for _, desired, _ in rows]
             batches.append(batch)
             seen = seen[batch.taken :]
         return sent, batches
@@ -71,8 +73,9 @@ class Log:
         )
 
 
-def new_log(store: HubStore) -> Log:
-    return Log(store, Merger(store, Topology(REGIONS)))
+def new_log(store: HubStore, sources: Mapping[str, Sources] | None = None) -> Log:
+    """`sources`: what regions are limited to; none is where it is not given."""
+    return Log(store, Merger(store, Topology(REGIONS, sources=sources or {})))
 
 
 def domain(region: str, uuid: str, name: str = "", parent: str = ROOT, *, time: int = NOW) -> Observation:
