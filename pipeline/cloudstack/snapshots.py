@@ -41,12 +41,13 @@ class Identity:
 
 def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
     """What `obj` says of one entity. Raises `Garbled` where that is none (no id, text that is none)."""
+    uuid, fields = _uuid(kind, obj), _FIELDS[kind](obj, identity)
     own = _PROTECTED[kind](obj, identity)
     root_admin = not own and kind is not Kind.DOMAIN and is_root_admin(obj)
     return Snapshot(
         kind=kind,
-        uuid=_uuid(kind, obj),
-        fields=_FIELDS[kind](obj, identity),
+        uuid=uuid,
+        fields=fields,
         created=_created(obj),
         protected=own or root_admin,
         users=_users(obj, identity) if kind is Kind.ACCOUNT else (),
