@@ -14,7 +14,7 @@ from pipeline.outbox.hub import Change, Mapping
 
 @dataclass(slots=True)
 class Entry:
-    """Its record as it becomes, and what has to be written with it."""
+    """Its record as it becomes, and what has to be written with it; `later`: what is not to be sent now."""
 
     record: Record | None
     revision: int | None
@@ -22,6 +22,7 @@ class Entry:
     desired: list[Desired] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     mappings: dict[str, Mapping] = field(default_factory=dict)
+    later: list[Desired] = field(default_factory=list)
 
 
 def changes_of(entry: Entry) -> Iterator[Change]:
@@ -30,6 +31,7 @@ def changes_of(entry: Entry) -> Iterator[Change]:
         return
     seen = list(entry.mappings.values())
     first = seen[0] if seen else None
-    yield Change(entry.record, entry.revision, tuple(entry.desired), tuple(entry.conflicts), first)
+    sent, later = tuple(entry.desired), tuple(entry.later)
+    yield Change(entry.record, entry.revision, sent, tuple(entry.conflicts), first, later)
     for mapping in seen[1:]:
         yield Change(entry.record, entry.revision, mapping=mapping)

@@ -15,7 +15,7 @@ from pipeline.agents.below import Below
 from pipeline.agents.entry import Entry, changes_of
 from pipeline.agents.hearing import Hearing
 from pipeline.agents.naming import is_called, is_twin, locals_of, minted
-from pipeline.core.authority import heard, is_root_admin, limited, violated
+from pipeline.core.authority import CORRECTIONS_AT_ONCE, heard, is_root_admin, limited, violated
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.merge import LIFE, Merged, Outcome, held_below, is_nowhere, is_outdated, merge
 from pipeline.core.records import (
@@ -151,7 +151,10 @@ class _Work:
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
-        entry.desired += [replace(one, changed=seen.time) for one in merged.desired]
+        late = bool(unheard) and self._store.violations(seen.uuid, seen.region) >= CORRECTIONS_AT_ONCE
+        for one in merged.desired:
+            put_off = late and one.region == seen.region
+            (entry.later if put_off else entry.desired).append(replace(one, changed=seen.time))
         if merged.outcome is Outcome.OUTDATED:  # nothing of it is believed
             if not merged.desired:
                 self.below.outdated[seen.region, local] = (seen.kind, seen.time)

@@ -23,6 +23,12 @@ Place = tuple[str, ...] | None
 
 ROOT_ADMINISTRATORS: Final = "root administrators are taken from no region"
 
+CORRECTIONS_AT_ONCE: Final = 10
+"""Of one entity in one region, within an hour: so often what it may not say is taken back at once. Whoever
+goes on saying it may be a program that answers to each correction."""
+CORRECTION_DELAY_MS: Final = 600_000
+"""So long each further one waits; the newest is the one that is made."""
+
 _QUIET: Final = frozenset({Outcome.NOTHING_NEW, Outcome.MISSED, Outcome.LOST})
 
 

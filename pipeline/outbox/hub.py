@@ -15,14 +15,15 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline import wire
 from pipeline.core import topics
+from pipeline.core.authority import CORRECTION_DELAY_MS
 from pipeline.core.entities import Kind
 from pipeline.core.records import Conflict, Desired, Record, Stamp
 from pipeline.outbox import adoption, futile
 from pipeline.outbox.columns import UUID_MAX
-from pipeline.outbox.decisions import Decision, write_decisions
+from pipeline.outbox.decisions import Decision, count_violations, write_decisions
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
-from pipeline.outbox.ledger import Owner, read_unborn, write_conflicts
+from pipeline.outbox.ledger import HOUR_MS, Owner, read_unborn, write_conflicts
 from pipeline.outbox.mappings import (
     Mapping,
     canonical_by_local,
@@ -61,13 +62,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One merge to be kept. `revision` is the one loaded, None for a record that is new."""
+    """One merge to be kept. `revision` is the one loaded, None for a record that is new. `later`: desired
+    states that are not sent now but by their region's timer, when they are due."""
 
     record: Record
     revision: int | None
     desired: tuple[Desired, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     mapping: Mapping | None = None
+    later: tuple[Desired, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,11 @@ class HubStore:
         with reading(self._engine) as connection:
             return read_unborn(connection, entities)
 
+    def violations(self, entity: str, region: str) -> int:
+        """How often that region said of that entity what it may not say, within the last hour."""
+        with reading(self._engine) as connection:
+            return count_violations(connection, (entity, region), self._clock() - HOUR_MS)
+
     def commit(
         self,
         changes: Sequence[Change],
@@ -227,6 +235,7 @@ def commit(connection: Connection, changes: Sequence[Change], now: int) -> list[
     wake(connection, write_mappings(connection, seen, now) | _ended(changes), now)
     futile.revive(connection, [(one.record, one.mapping) for one in changes if one.mapping], now)
     write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
+    _write_outbox(connection, [one for change in changes for one in change.later], now, CORRECTION_DELAY_MS)
     return _write_outbox(connection, [one for change in changes for one in change.desired], now)
 
 
@@ -259,21 +268,22 @@ def _write_entities(connection: Connection, changes: Sequence[Change], now: int)
 
 
 def _write_outbox(
-    connection: Connection, desired: Sequence[Desired], now: int
+    connection: Connection, desired: Sequence[Desired], now: int, delay_ms: int = PUBLISH_LEASE_MS
 ) -> list[tuple[int, Desired, bytes]]:
     bodies = [wire.encode(one) for one in desired]
-    insert_new(connection, outbox, [_outbox_row(*pair, now) for pair in zip(desired, bodies, strict=True)])
+    rows = [_outbox_row(*pair, now, now + delay_ms) for pair in zip(desired, bodies, strict=True)]
+    insert_new(connection, outbox, rows)
     key = (outbox.c.entity, outbox.c.region, outbox.c.version)
-    rows = rows_by_key(
+    known = rows_by_key(
         connection, (*key, outbox.c.id), key, {(one.uuid, one.region, one.version) for one in desired}
     )
-    ids = {(row["entity"], row["region"], row["version"]): row["id"] for row in rows}
+    ids = {(row["entity"], row["region"], row["version"]): row["id"] for row in known}
     return [
         (ids[one.uuid, one.region, one.version], one, body) for one, body in zip(desired, bodies, strict=True)
     ]
 
 
-def _outbox_row(desired: Desired, body: bytes, now: int) -> dict[str, Any]:
+def _outbox_row(desired: Desired, body: bytes, now: int, due: int) -> dict[str, Any]:
     return {
         "routing_key": cut(f"{topics.desired(desired.region)}/{desired.uuid}", NAME_MAX),
         "body": body,
@@ -284,5 +294,5 @@ def _outbox_row(desired: Desired, body: bytes, now: int) -> dict[str, Any]:
         "region": desired.region,
         "state": "pending",
         "attempts": 0,
-        "due_time": now + PUBLISH_LEASE_MS,
+        "due_time": due,
     }

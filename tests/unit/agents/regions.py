@@ -63,6 +63,12 @@ class Log:
     def record(self, uuid: str) -> Record:
         return self.store.load([uuid])[uuid].record
 
+    def record_sent(self, uuid: str, region: str) -> list[Desired]:
+        """What is on its way to that region, the newest alone."""
+        record = self.record(uuid)
+        newest = record.region(region).sent[-1]
+        return [Desired(region, record.kind, uuid, newest.version, newest.fields, None)]
+
     def applied(self, *desired: Desired) -> None:
         """The regions have done as they were told, each under the canonical UUID."""
         self.say(

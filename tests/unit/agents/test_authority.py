@@ -11,12 +11,13 @@ from sqlalchemy import Engine
 from pipeline.agents.early import TRIES, TRIES_IN_UNBORN, Early
 from pipeline.agents.naming import minted
 from pipeline.core import topics
+from pipeline.core.authority import CORRECTION_DELAY_MS, CORRECTIONS_AT_ONCE
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.events import SCAN, parse_event
 from pipeline.core.merge import Outcome
 from pipeline.core.records import Observation, Source, Sources
 from pipeline.outbox.hub import Change, HubStore
-from pipeline.outbox.schema import conflict, decision, entity, rmap
+from pipeline.outbox.schema import conflict, decision, entity, outbox, rmap
 from tests.unit.agents.regions import Log, account, domain, gone, new_log, user
 from tests.unit.outbox.builders import NOW, Clock, row, rows
 
@@ -128,6 +129,25 @@ def test_a_batch_that_is_taken_again_is_written_down_once(limited: Log, engine: 
     assert limited.merge(seen)[0] == []
     assert (rows(engine, conflict), rows(engine, entity), rows(engine, rmap)) == before
     assert len(before[0]) == 2
+
+
+def test_who_answers_to_each_correction_is_corrected_seldom(limited: Log, engine: Engine) -> None:
+    """Another program that puts its value back at once must not keep both of them busy for ever."""
+    evil = changed(user("r2", "oda", parent="o"), email="evil")
+    at_once = 0
+    for _ in range(3 * CORRECTIONS_AT_ONCE):
+        sent = limited.say(evil)
+        at_once += len(sent)
+        limited.applied(*limited.record_sent("oda", "r2"))
+    assert at_once == CORRECTIONS_AT_ONCE
+    late = [one for one in rows(engine, outbox) if one["entity"] == "oda"][CORRECTIONS_AT_ONCE + 2 :]
+    assert len(late) == 2 * CORRECTIONS_AT_ONCE
+    assert {(one["state"], one["due_time"]) for one in late} == {("pending", NOW + CORRECTION_DELAY_MS)}
+    assert len(rows(engine, conflict)) == 1
+    assert {one.region for one in limited.say(changed(user("r1", "oda", parent="o"), email="new"))} >= {"r2"}
+    limited.store._clock = Clock(NOW + 3_600_001)
+    worse = changed(user("r2", "oda", parent="o"), email="worse")
+    assert [one.region for one in limited.say(worse)] == ["r2"], "an hour later at once again"
 
 
 def test_what_it_makes_alike_is_one_with_the_known_one_and_gets_its_values(log: Log, engine: Engine) -> None:

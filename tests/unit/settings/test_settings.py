@@ -522,15 +522,15 @@ def test_a_region_may_say_everything_unless_the_settings_limit_it() -> None:
     [
         (
             [{"domain": "acme"}],
-            "authoritative_for[number 1].domain: 'acme' is no path: it must begin with '/'",
+            "[number 1].domain: 'acme' is no path: it must begin with '/'",
         ),
         (
             [{"domain": "/acme/"}],
-            "authoritative_for[number 1].domain: '/acme/' names a domain without a name",
+            "[number 1].domain: '/acme/' names a domain without a name",
         ),
         (
             [{"domain": "//acme"}],
-            "authoritative_for[number 1].domain: '//acme' names a domain without a name",
+            "[number 1].domain: '//acme' names a domain without a name",
         ),
         ([{"kinds": ["Host"]}], "kinds: 'Host' is no kind: write some of Domain, Account, User"),
         ([{"kinds": ["user"]}], "kinds: 'user' is no kind: write some of Domain, Account, User"),
