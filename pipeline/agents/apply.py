@@ -102,7 +102,7 @@ class Applier:
         if over is not None:
             return over, False
         if context.taken:  # whatever is done to that UUID would be done to another entity
-            await self._caller.mint(desired, context.local)
+            await self._caller.mint(desired, context.local, context.mapped)
             raise TemporaryError(
                 f"{desired.kind} {context.local} is another one here: it gets a UUID of its own"
             )

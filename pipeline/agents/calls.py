@@ -199,19 +199,20 @@ class Caller:
         """A UUID that was ever used in a region can't be used there again (cloudstack.md). It is there after
         all: raises `Found`. We had made it and somebody removed it: says when. Else (the UUID was another
         one's, or a backup was restored) the entity gets another UUID here."""
+        mapped = (await self._desk.context(desired)).mapped
         actual = await self._desk.resources.read(target.kind, target.uuid)
         if actual.present:
             raise Found(actual)
         history = await self._desk.resources.history(target.kind, target.uuid)
         if history.made_by_us and history.removed_at is not None:
             return history.removed_at
-        await self.mint(desired, target.uuid)
+        await self.mint(desired, target.uuid, mapped)
         return None
 
-    async def mint(self, desired: Desired, used: str) -> None:
-        """The entity gets another UUID here, since `used` is not to be had."""
+    async def mint(self, desired: Desired, used: str, mapped: int | None) -> None:
+        """The entity gets another UUID here: `used` was not to be had while its mapping was `mapped`."""
         another = minted(self._desk.region, used)
-        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, another)
+        await asyncio.to_thread(self._desk.store.mint, desired.uuid, desired.kind, another, mapped)
 
     async def _dismiss_stand_ins(self, account: Snapshot) -> None:
         for user in account.users:

@@ -122,7 +122,7 @@ class _Work:
         new = not known and seen.fields is not None and self._entry(uuid).record is None
         if new and not is_root_admin(seen) and self._twin(seen) is not None:
             return None
-        return replace(seen, uuid=uuid, fields=self._fields(seen), unheard=())
+        return replace(seen, uuid=uuid, fields=self._fields(seen), local=seen.uuid, unheard=())
 
     def link(self, seen: Observation) -> Observation:
         """Two regions made the same entity, each with a UUID of its own: from now on it is one."""

@@ -96,8 +96,10 @@ def is_redelivery(record: Record, at: Position) -> bool:
 
 def is_outdated(record: Record, seen: Observation) -> bool:
     """Rule 8: the word of a worker after whom another one has spoken is no news, however late it comes: it
-    was stopped, or cut off, after it had read."""
-    return 0 < seen.term < record.region(seen.region).term
+    was stopped, or cut off, after it had read. An entity that got another UUID there may be another worker's
+    from then on: their terms don't compare."""
+    state = record.region(seen.region)
+    return 0 < seen.term < state.term and state.told_as == seen.local
 
 
 def is_ours(seen: Observation, name: str) -> bool:
@@ -253,7 +255,10 @@ def _confirm(record: Record, seen: Observation, at: Position) -> Record:
     sent = () if seen.lost else state.sent
     if seen.applied is not None:
         sent = tuple(one for one in sent if one.version > seen.applied)
-    confirmed = RegionState(seen.fields, sent, max(state.term, seen.term))
+    if seen.term:
+        term = max(state.term, seen.term) if state.told_as == seen.local else seen.term
+        state = replace(state, term=term, told_as=seen.local)
+    confirmed = replace(state, confirmed=seen.fields, sent=sent)
     return replace(_passed(record, at), regions=record.regions | {seen.region: confirmed})
 
 

@@ -94,11 +94,12 @@ def remembered(*sent: Sent) -> tuple[Sent, ...]:
 @dataclass(frozen=True, slots=True)
 class RegionState:
     """What one region was last known to hold (`confirmed`, None = absent), and what is on its way there.
-    `term`: of the worker that was believed last (see `Observation`)."""
+    `term`: of the worker that was believed last (see `Observation`), `told_as`: under which UUID there."""
 
     confirmed: dict[str, str] | None = None
     sent: tuple[Sent, ...] = ()
     term: int = 0
+    told_as: str = ""
 
     @property
     def expected(self) -> dict[str, str] | None:
@@ -172,8 +173,9 @@ class Observation:
     found it (ms). `term`: the number under which its worker held the entity, greater for each worker after
     it; 0: not told. `wrote`: all of it is our own writing, made just now; nothing was left alone. `unseen`:
     of an apply's result the fields that do not hold what `applied` was to bring; all others do, however long
-    ago that was sent. None: not told. `root_admin`: it is a root administrator's there. `unheard`: names of
-    fields, and LIFE, that the region may not say, as the hub finds; nothing comes of them (`authority`).
+    ago that was sent. None: not told. `local`: the region's own UUID, once `uuid` is the canonical one.
+    `root_admin`: it is a root administrator's there. `unheard`: names of fields, and LIFE, that the region
+    may not say, as the hub finds; nothing comes of them (`authority`).
     """
 
     region: str
@@ -189,6 +191,7 @@ class Observation:
     term: int = 0
     wrote: bool = False
     unseen: tuple[str, ...] | None = None
+    local: str = ""
     root_admin: bool = False
     unheard: tuple[str, ...] = ()
 

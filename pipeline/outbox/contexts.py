@@ -29,7 +29,7 @@ class Context:
     `outbox_id`, `state`, `attempts`: its outbox row's; None, None, 0 when there is none. `tried`: calls were
     made for it. `newest`: the newest version of any row for E here. `applied_version`, `applied`: what was
     last applied to E here, in canonical UUIDs (0 and None: nothing yet; None is also a removal). `local`: E's
-    UUID here; `present`: it was seen.
+    UUID here; `present`: it was seen; `mapped`: when that was written, None: it was not.
 
     The parent is the one wanted, or for a removal the one E is below. `parent_local`, `parent_present`: as
     for E (ROOT is always there, under that name). `parent_removed`: its record is removed.
@@ -60,6 +60,7 @@ class Context:
     standing: Standing = NOTHING_STANDS
     futile: Futile | None = None
     taken: bool = False
+    mapped: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ class _Batch:
     def present(self, uuid: str) -> bool:
         row = self.mappings.get(uuid)
         return uuid == ROOT or (row is not None and row["confirmed"] is not None and row["removed"] is None)
+
+    def mapped(self, uuid: str) -> int | None:
+        row = self.mappings.get(uuid)
+        return None if row is None else row["modified"]
 
     def parent_here(self, uuid: str) -> str | None:
         row = self.mappings.get(uuid)
@@ -156,6 +161,7 @@ def _context(batch: _Batch, wanted: Desired) -> Context:
         standing=NOTHING_STANDS if row is None else batch.standings.get(row["id"], NOTHING_STANDS),
         futile=None if row is None else batch.futile.get(row["id"]),
         taken=wanted.uuid in batch.taken,
+        mapped=batch.mapped(wanted.uuid),
     )
 
 
@@ -241,8 +247,10 @@ def _read_mappings(connection: Connection, region: str, uuids: set[str]) -> dict
 
 
 def _read_taken(connection: Connection, region: str, unmapped: set[str]) -> set[str]:
-    """Which of these canonical UUIDs some other entity has as its own there."""
-    return {uuid for _, uuid in canonical_by_local(connection, [(region, uuid) for uuid in sorted(unmapped)])}
+    """Which of these canonical UUIDs some other entity has as its own there. The entity's own mapping may
+    have been written since it was looked for: each statement sees what was committed before it."""
+    owners = canonical_by_local(connection, [(region, uuid) for uuid in sorted(unmapped)])
+    return {uuid for (_, uuid), source in owners.items() if source != uuid}
 
 
 def _read_parents(connection: Connection, uuids: set[str], accounts: set[str]) -> dict[str, _Parent]:

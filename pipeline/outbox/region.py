@@ -37,7 +37,7 @@ from pipeline.outbox.presence import dying_account
 from pipeline.outbox.records import read_founder
 from pipeline.outbox.schema import applied, entity, outbox, rmap
 from pipeline.outbox.settle import PLANNED, UNTOUCHED, CallRow, Settlement, Untouched, settle
-from pipeline.outbox.statements import chunks, upsert
+from pipeline.outbox.statements import chunks, insert_new, upsert
 
 __all__ = ["UNTOUCHED", "CallRow", "Context", "RegionStore", "Settlement", "Untouched"]
 
@@ -140,9 +140,10 @@ class RegionStore:
         with writing(self._engine) as connection:
             settle(connection, self._region, settlements, now)
 
-    def mint(self, source: str, kind: Kind, uuid: str) -> None:
+    def mint(self, source: str, kind: Kind, uuid: str, mapped: int | None) -> None:
         """The entity gets the UUID `uuid` here, since the one it had is used up; it is not there yet. Where
-        it has it already, somebody was faster, and may have made it."""
+        it has it already, or its mapping is not the one of `mapped` (see `Context`) any more, somebody was
+        faster, and may have made it."""
         now = self._clock()
         row = {
             "source": source,
@@ -157,7 +158,10 @@ class RegionStore:
         }
         with writing(self._engine) as connection:
             known = rows_by_canonical(connection, [(source, self._region)], lock=True)
-            if all(one["uuid"] != uuid for one in known.values()):
+            before = known.get((source, self._region))
+            if before is None and mapped is None:
+                insert_new(connection, rmap, [row])  # there is no row to lock: the first one stays
+            elif before is not None and before["modified"] == mapped and before["uuid"] != uuid:
                 upsert(connection, rmap, [row], ("uuid", "parent", "modified", "removed", "confirmed"))
 
     def due(self, now: int, limit: int) -> list[tuple[int, bytes, bytes]]:

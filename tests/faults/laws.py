@@ -146,10 +146,22 @@ def _judge_last(
         one.region == last.region and one.after == before.after for one in own[said[-2] + 1 : said[-1]]
     )
     alone = all(own[number].second < last.second for number in said[:-1])
-    if knew and alone and (uuid, last.field, last.after) not in known:
+    if knew and alone and (uuid, last.field, last.after) not in known and not _undone(own, said[-1]):
         found.lost.append(
             f"{_label(uuid, own)}: {last.field} is {final!r}, though {last.region} said {last.after!r} last"
         )
+
+
+def _undone(own: Sequence[Write], last: int) -> bool:
+    """Whether people only took back there what nobody had read yet: the region held that value all along, as
+    far as anybody can know, and so has said nothing."""
+    here: list[Write] = []
+    for number, one in enumerate(own[: last + 1]):
+        if one.region != own[last].region:
+            continue
+        spread = any(other.after == one.after and not other.by_person for other in own[number + 1 :])
+        here = [] if not one.by_person or (spread and number < last) else [*here, one]
+    return len(here) > 1 and here[0].before == own[last].after
 
 
 def _label(uuid: str, own: Sequence[Write]) -> str:

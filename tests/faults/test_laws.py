@@ -128,3 +128,21 @@ def test_who_spoke_last_and_knew_must_be_heard(then: tuple[str, int], broken: bo
     held: dict[str, Held] = {"r1": {U: {LIFE: "present", "state": "disabled"}}}
     assert bool(judge(writes, held, ()).lost) is broken
     assert not judge(writes, held, [(U, "state", "locked")]).lost
+
+
+@pytest.mark.parametrize(
+    ("between", "lost"),
+    [((), 0), ((Write("r1", False, U, "state", "disabled", "locked", 4),), 1)],
+    ids=["nobody heard", "the other region heard"],
+)
+def test_what_was_taken_back_before_it_was_read_is_not_lost(between: tuple[Write, ...], lost: int) -> None:
+    """Somebody locks a user and enables it again, while it is disabled elsewhere, and nobody has read it."""
+    writes = [
+        Write("r1", True, U, "state", "enabled", "disabled", 1),
+        Write("r2", True, U, "state", "enabled", "locked", 3),
+        *between,
+        Write("r2", True, U, "state", "locked", "enabled", 5),
+        Write("r2", False, U, "state", "enabled", "disabled", 6),
+    ]
+    held: dict[str, Held] = {"r1": {U: {LIFE: "present", "state": "disabled"}}}
+    assert len(judge(writes, held, []).lost) == lost

@@ -114,7 +114,7 @@ CASES: Final[dict[str, Write]] = {
     "RegionStore.release_planned": lambda world: world.region.release_planned(LATER),
     "RegionStore.came_with": lambda world: world.region.came_with("a1", ["u1", "u2"]),
     "RegionStore.settle": _settle,
-    "RegionStore.mint": lambda world: world.region.mint("d1", Kind.DOMAIN, "fresh"),
+    "RegionStore.mint": lambda world: world.region.mint("d1", Kind.DOMAIN, "fresh", NOW),
     "RegionStore.due": lambda world: world.region.due(LATER, 10),
     "RegionStore.republished": _republished,
     "RegionStore.reopen": lambda world: world.region.reopen("a1", {"state": "locked"}, LATER),

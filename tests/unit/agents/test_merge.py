@@ -163,12 +163,21 @@ def test_a_user_is_not_born_again_with_an_account_that_is_renamed(log: Log) -> N
 
 def test_word_of_a_uuid_that_was_replaced_there_removes_nothing(log: Log, engine: Engine) -> None:
     log.say(domain("r1", "d"))
-    RegionStore(engine, "r2", lambda: NOW).mint("d", Kind.DOMAIN, "d-2")
+    RegionStore(engine, "r2", lambda: NOW).mint("d", Kind.DOMAIN, "d-2", NOW)
     log.say(domain("r2", "d-2", "d"))
     assert log.outcome(gone("r2", Kind.DOMAIN, "d")) is Outcome.NOTHING_NEW
     assert log.record("d").region("r2").confirmed is not None
     log.say(gone("r2", Kind.DOMAIN, "d-2"))
     assert not log.record("d").life.present
+
+
+def test_a_replaced_uuid_may_be_another_worker_s_whose_word_counts(log: Log, engine: Engine) -> None:
+    """It is read again because of nothing, for ever, where the terms of the two are compared."""
+    log.say(domain("r1", "d"))
+    log.say(replace(domain("r2", "d"), term=7))
+    RegionStore(engine, "r2", lambda: NOW).mint("d", Kind.DOMAIN, "d-2", NOW)
+    assert log.outcome(replace(domain("r2", "d-2", "renamed"), term=6)) is Outcome.CHANGED
+    assert log.outcome(replace(domain("r2", "d-2", "late"), term=5)) is Outcome.OUTDATED
 
 
 def test_word_that_a_new_region_lacks_it_does_not_undo_its_link_in_the_same_batch(log: Log) -> None:

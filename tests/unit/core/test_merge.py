@@ -230,6 +230,16 @@ def test_an_apply_says_which_fields_are_not_as_they_were_sent(
     assert unlike(wanted, got) == unseen
 
 
+# Rule 2a, what it costs
+
+
+def test_what_was_changed_back_before_it_was_read_is_no_change() -> None:
+    """No answer tells it from what was there all along."""
+    changed = merge(record(), seen("r1", 200, name="new"), at(10), EQUALS).record
+    back = merge(changed, seen("r2", 300), at(11), EQUALS)
+    assert (back.outcome, back.desired, back.conflicts) == (Outcome.NOTHING_NEW, (), ())
+
+
 # What no call can clear
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from pipeline import wire
 from pipeline.agents.merge import Merger, Seen
@@ -253,13 +253,49 @@ class FencingContract:
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
         keep(hub, DOMAIN, sent=("r2",))
-        region.mint("d1", Kind.DOMAIN, "fresh")
+        region.mint("d1", Kind.DOMAIN, "fresh", NOW)
         region.settle([settled(DOMAIN, local="fresh", present=True, parent=ROOT)], NOW)
         before = rows(engine, schema.rmap)
 
-        region.mint("d1", Kind.DOMAIN, "fresh")
+        region.mint("d1", Kind.DOMAIN, "fresh", NOW)
 
         assert rows(engine, schema.rmap) == before
+
+    @pytest.mark.parametrize("mapped", [None, NOW - 1])
+    def test_a_uuid_is_not_replaced_by_who_did_not_know_that_it_was_made(
+        self, hub: HubStore, region: RegionStore, engine: Engine, mapped: int | None
+    ) -> None:
+        keep(hub, DOMAIN, sent=("r2",))
+        region.settle([settled(DOMAIN, local="d1", present=True, parent=ROOT)], NOW)
+        before = rows(engine, schema.rmap)
+
+        region.mint("d1", Kind.DOMAIN, "fresh", mapped)
+
+        assert rows(engine, schema.rmap) == before
+
+    def test_what_is_made_while_a_worker_asks_is_not_taken_for_another_one(
+        self, hub: HubStore, region: RegionStore, engine: Engine
+    ) -> None:
+        """Its successor settles between two statements of the question."""
+        keep(hub, DOMAIN, sent=("r2",))
+        made: list[str] = []
+
+        @event.listens_for(engine, "after_cursor_execute")
+        def settle(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if "rmap" in statement and not made:
+                made.append(statement)
+                with ThreadPoolExecutor(1) as other:
+                    maker = RegionStore(engine, "r2", Clock())
+                    done = settled(DOMAIN, local="d1", present=True, parent=ROOT)
+                    other.submit(maker.settle, [done], NOW).result()
+
+        try:
+            [context] = region.contexts([desired(DOMAIN)])
+        finally:
+            event.remove(engine, "after_cursor_execute", settle)
+
+        assert made
+        assert not context.taken
 
     # -- removals
 

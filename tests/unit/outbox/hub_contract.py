@@ -340,7 +340,7 @@ class HubContract:
         one = record(Kind.DOMAIN, "d1")
         keep(hub, one, regions=("r1",))
         region = RegionStore(engine, "r1", Clock())
-        region.mint("d1", Kind.DOMAIN, "fresh")
+        region.mint("d1", Kind.DOMAIN, "fresh", NOW)
         region.settle([settled(one, local="fresh", present=True, parent=ROOT)], NOW)
         before = row(engine, schema.rmap)
 
@@ -397,7 +397,7 @@ class HubContract:
 
     def test_what_is_only_meant_to_be_there_may_be_a_twin(self, hub: HubStore, engine: Engine) -> None:
         keep(hub, record(Kind.ACCOUNT, "a1", "n", "d1"))
-        RegionStore(engine, "r2", Clock()).mint("a1", Kind.ACCOUNT, "other")
+        RegionStore(engine, "r2", Clock()).mint("a1", Kind.ACCOUNT, "other", NOW)
 
         assert hub.twin(Kind.ACCOUNT, "d1", "n", "r2") == "a1"
 

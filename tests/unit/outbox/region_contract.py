@@ -500,13 +500,13 @@ class RegionContract:
     ) -> None:
         keep(hub, DOMAIN, regions=("r2", "r3"))
 
-        region.mint("d1", Kind.DOMAIN, "fresh")
+        region.mint("d1", Kind.DOMAIN, "fresh", NOW)
 
         [context] = region.contexts([desired(DOMAIN)])
         assert (context.local, context.present) == ("fresh", False)
         assert region.canonical(["fresh", "d1", "x"]) == {"fresh": "d1"}
         assert row(engine, schema.rmap, region_id="r3")["uuid"] == "d1"
-        region.mint("new", Kind.DOMAIN, "fresher")
+        region.mint("new", Kind.DOMAIN, "fresher", None)
         assert region.canonical(["fresher"]) == {"fresher": "new"}
 
     def test_what_is_known_to_be_here_is_told_in_the_uuids_of_here(

@@ -169,7 +169,7 @@ class ScanContract:
         keep(hub, minted, never, removed(dead), record(Kind.DOMAIN, "d1"), regions=("r3",))
         stored = hub.load(["u1"])["u1"]
         hub.commit([Change(stored.record, stored.revision, mapping=at(gone, "r2", present=False))], NOW)
-        RegionStore(engine, "r2", Clock()).mint("u2", Kind.USER, "other")
+        RegionStore(engine, "r2", Clock()).mint("u2", Kind.USER, "other", None)
         absent = [Absent("u1", "u1", True, False), Absent("u2", "other", False, False)]
         absent.append(Absent("u3", "u3", False, False))
         assert store.absent(Kind.USER, "", 10) == absent
