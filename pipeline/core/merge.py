@@ -263,14 +263,11 @@ def _confirm(record: Record, seen: Observation, at: Position) -> Record:
 
 
 def _passed(record: Record, at: Position) -> Record:
-    """Rule 1: this place of its log is merged."""
-    merged = {log: offset for log, offset in record.merged.items() if _same_log(log, at.log)}
+    """Rule 1: this place of its log is merged. Partitions of one log share its identity, the part before the
+    slash; an older log's are forgotten."""
+    own = at.log.partition("/")[0]
+    merged = {log: offset for log, offset in record.merged.items() if log.partition("/")[0] == own}
     return replace(record, merged=merged | {at.log: at.offset})
-
-
-def _same_log(log: str, other: str) -> bool:
-    """Partitions of one log share its identity, the part before the slash; an older log's are forgotten."""
-    return log.partition("/")[0] == other.partition("/")[0]
 
 
 def send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topology: Topology) -> Merged:
