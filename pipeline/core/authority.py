@@ -78,15 +78,18 @@ def said(record: Record | None, seen: Observation, merged: Merged) -> frozenset[
 
 def refusal(seen: Observation, news: frozenset[str], sources: Sources, where: Where) -> Refusal | None:
     """What of the `news` the region may not say; None: it may say all of it. A move or a renamed domain must
-    be its own before and after."""
-    if is_root_admin(seen):
-        return Refusal(news, ROOT_ADMINISTRATORS)
+    be its own before and after. Of what has become a root administrator's only that is refused which made it
+    so: that somebody disables it there must count, above all."""
     if not may_say(sources, seen.kind, where.before):
         return Refusal(news, _reason(seen, sources, where.before))
-    names = news & ({PARENT, NAME} if seen.kind is Kind.DOMAIN else {PARENT})
-    if not names or may_say(sources, seen.kind, where.after):
+    moved = news & ({PARENT, NAME} if seen.kind is Kind.DOMAIN else {PARENT})
+    if may_say(sources, seen.kind, where.after):
+        moved = frozenset()
+    raised = news & {ROLE, PARENT} if is_root_admin(seen) else frozenset()
+    if not (moved or raised):
         return None
-    return Refusal(names, _reason(seen, sources, where.after))
+    reason = ROOT_ADMINISTRATORS if raised else _reason(seen, sources, where.after)
+    return Refusal(moved | raised, reason)
 
 
 def is_root_admin(seen: Observation) -> bool:

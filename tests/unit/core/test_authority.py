@@ -235,6 +235,21 @@ def test_an_account_that_is_made_a_root_administrator_is_brought_back(role: str,
     assert [(line.field, line.reason) for line in merged.conflicts] == [("role", ROOT_ADMINISTRATORS)]
 
 
+@pytest.mark.parametrize("sources", [None, (Source(),)], ids=["not limited", "of everything"])
+def test_what_has_become_a_root_administrator_is_disabled_all_the_same(sources: Sources) -> None:
+    old, fields = account()
+    raised = fields | {"role": ROOT_ADMIN_ROLE, "state": "disabled"}
+    one = Observation("r2", Kind.ACCOUNT, "x", raised, 200)
+    merged = refuse(old, one, sources)
+    assert merged.record is not None
+    assert merged.record.desired() == fields | {"state": "disabled"}
+    assert [line.field for line in merged.conflicts] == ["role"]
+    later = Observation("r2", Kind.ACCOUNT, "x", raised | {"state": "enabled"}, 300)
+    news = said(merged.record, later, merge(merged.record, later, at(11), EQUALS))
+    assert news == {"state"}
+    assert refusal(later, news, sources, Where(OUT, OUT)) is None
+
+
 def test_a_time_zone_that_no_call_can_empty_is_not_sent_for_ever() -> None:
     fields = dict.fromkeys(FIELDS[Kind.USER], "x") | {"timezone": "", "state": "enabled"}
     stamp = Stamp(100, "r1")
