@@ -42,6 +42,10 @@ class Log:
             seen = seen[batch.taken :]
         return sent, batches
 
+    def go_on_from(self, offset: int) -> None:
+        """What is said next comes later in the log than what was merged before it."""
+        self._offsets = count(offset)
+
     def outcome(self, observation: Observation) -> Outcome:
         _, (batch,) = self.merge([self.seen(observation)])
         return batch.outcomes[0]
