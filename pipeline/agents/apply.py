@@ -29,7 +29,7 @@ from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.core.events import SCAN
 from pipeline.core.makeshift import is_stand_in
 from pipeline.core.mode import Mode
-from pipeline.core.plan import LIFE, Plan, Target, as_made_here, plan
+from pipeline.core.plan import LIFE, Plan, Target, as_made_here, latest, plan
 from pipeline.core.records import Desired
 from pipeline.core.removal import Limits
 from pipeline.outbox.region import Context, Settlement
@@ -262,13 +262,13 @@ def _needs_parent(planned: Plan) -> bool:
     return any(call.command.startswith(("create", "move")) for call in planned.calls)
 
 
-def _in_local(fields: dict[str, str] | None, context: Context) -> dict[str, str] | None:
+def _in_local(fields: Fields | None, context: Context) -> Fields | None:
     """The fields with the parent's UUID as this region knows it."""
     if fields is None:
         return None
     if "parent" not in fields:
         return fields
-    return fields | {"parent": context.parents.get(fields["parent"], fields["parent"])}
+    return {**fields, "parent": context.parents.get(fields["parent"], fields["parent"])}
 
 
 def _in_canonical(fields: Fields | None, context: Context) -> dict[str, str] | None:
@@ -282,13 +282,14 @@ def _in_canonical(fields: Fields | None, context: Context) -> dict[str, str] | N
 def target_of(desired: Desired, context: Context, actual: Snapshot) -> Target:
     """What plan decides about, in the region's own UUIDs."""
     parent_domain = context.parent_domain_local
+    known, applied = latest(desired.known, desired.settled, context.applied, context.applied_version)
     return Target(
         kind=desired.kind,
         uuid=context.local,
         actual=actual.fields,
         wanted=_in_local(desired.fields, context),
-        known=_in_local(desired.known, context),
-        applied=_in_local(context.applied, context),
+        known=_in_local(known, context),
+        applied=_in_local(applied, context),
         held=context.present,
         domain=parent_domain if desired.kind is Kind.USER else context.parent_local,
         account=context.parent_name if desired.kind is Kind.USER else "",

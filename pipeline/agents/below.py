@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pipeline.agents.publish import Message
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.events import HINT, SCAN, hint
+from pipeline.core.events import AGAIN, HINT, hint
 from pipeline.core.records import Observation, Record
 from pipeline.outbox.hub import HubStore
 
@@ -47,9 +47,6 @@ class Below:
         found = {
             (region, user): _hint(region, Kind.USER, user, t) for (region, user), t in self.doubtful.items()
         }
-        for (region, local), (kind, t) in self.outdated.items():
-            # As after a scan: nobody says that anything befell it, and the region's log tells when.
-            found[region, local] = _hint(region, kind, local, t, SCAN)
         for (region, parent), time in self.gone.items():
             for kind, _, local in store.children([parent], region):
                 found[region, local] = _hint(region, kind, local, time)
@@ -59,7 +56,9 @@ class Below:
             for uuid, kind in children.items():
                 local = locals_.get((uuid, stamp.region), uuid)
                 found[stamp.region, local] = _hint(stamp.region, kind, local, stamp.time)
-        return list(found.values())
+        # As after a scan: nobody says that anything befell it, and the region's log tells when.
+        again = [_hint(region, kind, local, t, AGAIN) for (region, local), (kind, t) in self.outdated.items()]
+        return [*found.values(), *again]
 
 
 def _hint(region: str, kind: Kind, local: str, time: int, event: str = HINT) -> Message:

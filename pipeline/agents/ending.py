@@ -24,6 +24,8 @@ from pipeline.outbox.settle import PLANNED
 TRIES: Final = 7
 """What is refused may pass: a name becomes free (its owner's removal or renaming is on its way too), a change
 in the same moment is over. Tried this often over about a minute before the row is dead."""
+SLOWEST: Final = 10
+"""How often the time between two tries is doubled: nine minutes at last."""
 RETRY_FIRST_MS: Final = 500
 PARK_MS: Final = 10_000
 """A parked row is woken by what it waits for; this is the fallback."""
@@ -77,13 +79,14 @@ def delivered(desired: Desired, context: Context, planned: Plan, after: Snapshot
 
 def refused(desired: Desired, context: Context, error: PermanentError, now: int) -> Settlement:
     """Dead, or tried again where what is refused may pass."""
-    may_pass = isinstance(error, NameTaken | NotEmpty | NotFound)
+    may_pass = isinstance(error, NameTaken | NotFound)
     # What somebody disabled since it was read can't be locked: the next read tells (cloudstack.md).
     may_pass = may_pass or (isinstance(error, Refused) and error.command in LOCKING)
-    if not may_pass or context.attempts >= TRIES:
+    # What is below a removed domain goes too, as soon as the hub has heard of it: however long that takes.
+    if not isinstance(error, NotEmpty) and not (may_pass and context.attempts < TRIES):
         return ended(desired, context, "dead", str(error))
     waiting = ended(desired, context, "pending", str(error))
-    return replace(waiting, due_time=now + RETRY_FIRST_MS * 2**context.attempts)
+    return replace(waiting, due_time=now + RETRY_FIRST_MS * 2 ** min(context.attempts, SLOWEST))
 
 
 def without_effect(desired: Desired, context: Context, futile: Futile, now: int) -> Settlement:

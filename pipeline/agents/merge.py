@@ -122,7 +122,7 @@ class _Work:
         new = not known and seen.fields is not None and self._entry(uuid).record is None
         if new and not is_root_admin(seen) and self._twin(seen) is not None:
             return None
-        return replace(seen, uuid=uuid, fields=self._fields(seen), local=seen.uuid, unheard=())
+        return replace(seen, uuid=uuid, fields=self._fields(seen), unheard=())
 
     def link(self, seen: Observation) -> Observation:
         """Two regions made the same entity, each with a UUID of its own: from now on it is one."""
@@ -146,7 +146,7 @@ class _Work:
         self.decisions.append(decided(seen, position, merged))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self.below.note(seen, merged.record)
-            if merged.record is not None and is_outdated(merged.record, seen) and not seen.wrote:
+            if merged.record is not None and is_outdated(merged.record, seen):
                 self.below.outdated[seen.region, local] = (seen.kind, seen.time)
             return merged.outcome
         entry.record = merged.record
@@ -156,8 +156,7 @@ class _Work:
             put_off = late and one.region == seen.region
             (entry.later if put_off else entry.desired).append(replace(one, changed=seen.time))
         if merged.outcome is Outcome.OUTDATED:  # nothing of it is believed
-            if not merged.desired:
-                self.below.outdated[seen.region, local] = (seen.kind, seen.time)
+            self.below.outdated[seen.region, local] = (seen.kind, seen.time)
             return merged.outcome
         entry.conflicts += merged.conflicts
         if seen.fields is not None or was_there:  # else: what was made there since then stays

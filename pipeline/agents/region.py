@@ -29,7 +29,7 @@ from pipeline.agents.report import tell_event
 from pipeline.agents.tenure import Held, Lost
 from pipeline.core import topics
 from pipeline.core.errors import PermanentError
-from pipeline.core.events import UNPROMPTED, Event, Unreadable, parse_event
+from pipeline.core.events import AGAIN, UNPROMPTED, Event, Unreadable, parse_event
 from pipeline.core.mode import Mode
 from pipeline.core.records import Desired
 from pipeline.core.soundness import flaw
@@ -134,6 +134,8 @@ class RegionWorker:
             return
         outcome = self._judge(event)
         tell_event(self._desk.report, self._desk.region, taken, event, outcome)
+        if event.type == AGAIN:
+            self._tenure.renew()
         doubtful = self._applier.doubts.about(event) if outcome == "echo" else ()
         if doubtful:
             await self._put(doubtful[0], taken, Echo(doubtful))

@@ -73,6 +73,7 @@ class Tenure:
         self._session_s = session_s
         self._times: defaultdict[Partition, int] = defaultdict(int)
         self._term = 0
+        self._renewals = 0
         self._taking = asyncio.Lock()
         self._ticked = clock()
         self._standstills = 0
@@ -84,13 +85,23 @@ class Tenure:
         """For a message that has just come: before anything is read for it."""
         given = self._times[partition]
         async with self._taking:
-            if not self._term:
-                self._term = await asyncio.to_thread(self._next_term)
+            while not self._term:
+                renewals = self._renewals
+                term = await asyncio.to_thread(self._next_term)
+                if (
+                    renewals == self._renewals
+                ):  # else it is from before: others may have had a later one since
+                    self._term = term
         return Held(partition, given, self._term)
+
+    def renew(self) -> None:
+        """What is taken after this is ours under a later term than anybody has had before."""
+        self._term = 0
+        self._renewals += 1
 
     def give_up(self, partitions: Collection[Partition]) -> None:
         """What is given to us after this is ours under another term."""
-        self._term = 0
+        self.renew()
         for partition in partitions:
             self._times[partition] += 1
 

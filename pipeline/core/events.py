@@ -32,9 +32,13 @@ ABSENT: Final = "REGION-SYNC.ABSENT"
 """The type of a full scan's word that the region does not hold an entity which was never seen there: its list
 has just shown it, so nothing has to be read for that."""
 
-OWN: Final = frozenset({HINT, SCAN, ABSENT})
+AGAIN: Final = "REGION-SYNC.AGAIN"
+"""The type of the hub's hint that it did not believe the last word of this entity, since a later worker had
+spoken before. Whoever gets it has the entity now, and needs a term that says so."""
 
-UNPROMPTED: Final = frozenset({SCAN, ABSENT})
+OWN: Final = frozenset({HINT, SCAN, ABSENT, AGAIN})
+
+UNPROMPTED: Final = frozenset({SCAN, ABSENT, AGAIN})
 """What a scan says by itself: nobody said that anything changed."""
 
 KNOWN: Final[Mapping[str, bool]] = MappingProxyType(

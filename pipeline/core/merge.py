@@ -96,10 +96,8 @@ def is_redelivery(record: Record, at: Position) -> bool:
 
 def is_outdated(record: Record, seen: Observation) -> bool:
     """Rule 8: the word of a worker after whom another one has spoken is no news, however late it comes: it
-    was stopped, or cut off, after it had read. An entity that got another UUID there may be another worker's
-    from then on: their terms don't compare."""
-    state = record.region(seen.region)
-    return 0 < seen.term < state.term and state.told_as == seen.local
+    was stopped, or cut off, after it had read."""
+    return 0 < seen.term < record.region(seen.region).term
 
 
 def is_ours(seen: Observation, name: str) -> bool:
@@ -132,7 +130,8 @@ def _outdated(record: Record, seen: Observation, at: Position) -> Merged:
     state, version = record.region(seen.region), record.version + 1
     sent = remembered(Sent(seen.applied, seen.fields), *state.sent, Sent(version, wanted))
     regions = record.regions | {seen.region: replace(state, sent=sent)}
-    again = Desired(seen.region, record.kind, record.uuid, version, wanted, seen.fields)
+    known, settled = seen.fields, state.settled
+    again = Desired(seen.region, record.kind, record.uuid, version, wanted, known, settled=settled)
     return Merged(replace(passed, version=version, regions=regions), Outcome.OUTDATED, (again,))
 
 
@@ -255,10 +254,8 @@ def _confirm(record: Record, seen: Observation, at: Position) -> Record:
     sent = () if seen.lost else state.sent
     if seen.applied is not None:
         sent = tuple(one for one in sent if one.version > seen.applied)
-    if seen.term:
-        term = max(state.term, seen.term) if state.told_as == seen.local else seen.term
-        state = replace(state, term=term, told_as=seen.local)
-    confirmed = replace(state, confirmed=seen.fields, sent=sent)
+    settled = max(state.settled, seen.applied or 0)
+    confirmed = RegionState(seen.fields, sent, max(state.term, seen.term), settled)
     return replace(_passed(record, at), regions=record.regions | {seen.region: confirmed})
 
 
@@ -289,11 +286,12 @@ def send_again(record: Record, region: str) -> Merged:
 
 def _addressed(record: Record, names: Sequence[str]) -> tuple[Record, tuple[Desired, ...]]:
     wanted, version = record.desired(), record.version + 1
+    what = (record.kind, record.uuid, version, wanted)
     regions = dict(record.regions)
     desired = []
     for name in names:
         state = record.region(name)
         sent = remembered(*state.sent, Sent(version, wanted))
         regions[name] = replace(state, sent=sent)
-        desired.append(Desired(name, record.kind, record.uuid, version, wanted, state.confirmed))
+        desired.append(Desired(name, *what, state.confirmed, settled=state.settled))
     return replace(record, version=version, regions=regions), tuple(desired)

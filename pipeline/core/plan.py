@@ -77,6 +77,16 @@ def plan(target: Target) -> Plan:
     return Plan(_update(target, target.actual, changes), left_alone)
 
 
+def latest(
+    known: Fields | None, settled: int | None, applied: Fields | None, version: int
+) -> tuple[Fields | None, Fields | None]:
+    """`known` and `applied` (at `version`), the older one emptied: a value that the region held before is
+    somebody's change when it comes back. `settled`: the version that `known` is of; None: nobody can tell."""
+    if settled is None or known is None or applied is None:
+        return known, applied
+    return (known, {}) if version <= settled else ({}, applied)
+
+
 def as_made_here(target: Target) -> Target:
     """The target as it is when nobody but us can have given it its values: known, but for what creation left.
 

@@ -94,12 +94,13 @@ def remembered(*sent: Sent) -> tuple[Sent, ...]:
 @dataclass(frozen=True, slots=True)
 class RegionState:
     """What one region was last known to hold (`confirmed`, None = absent), and what is on its way there.
-    `term`: of the worker that was believed last (see `Observation`), `told_as`: under which UUID there."""
+    `term`: of the worker that was believed last (see `Observation`).
+    `settled`: the greatest version that is known to have been applied: `confirmed` is of then, or later."""
 
     confirmed: dict[str, str] | None = None
     sent: tuple[Sent, ...] = ()
     term: int = 0
-    told_as: str = ""
+    settled: int = field(default=0, compare=False)
 
     @property
     def expected(self) -> dict[str, str] | None:
@@ -173,9 +174,8 @@ class Observation:
     found it (ms). `term`: the number under which its worker held the entity, greater for each worker after
     it; 0: not told. `wrote`: all of it is our own writing, made just now; nothing was left alone. `unseen`:
     of an apply's result the fields that do not hold what `applied` was to bring; all others do, however long
-    ago that was sent. None: not told. `local`: the region's own UUID, once `uuid` is the canonical one.
-    `root_admin`: it is a root administrator's there. `unheard`: names of fields, and LIFE, that the region
-    may not say, as the hub finds; nothing comes of them (`authority`).
+    ago that was sent. None: not told. `root_admin`: it is a root administrator's there. `unheard`: names of
+    fields, and LIFE, that the region may not say, as the hub finds; nothing comes of them (`authority`).
     """
 
     region: str
@@ -191,7 +191,6 @@ class Observation:
     term: int = 0
     wrote: bool = False
     unseen: tuple[str, ...] | None = None
-    local: str = ""
     root_admin: bool = False
     unheard: tuple[str, ...] = ()
 
@@ -201,7 +200,8 @@ class Desired:
     """One desired state for one region, one outbox row: the record at `version` in canonical UUIDs.
 
     `known` is what the region was last known to hold when this was sent: what the target may be holding
-    without it being news. `changed`: when what led to this was done in its region (ms), for whoever measures.
+    without it being news; `settled`: of the version that was applied there by then, or later (None: not
+    told). `changed`: when what led to this was done in its region (ms), for whoever measures.
     """
 
     region: str
@@ -211,6 +211,7 @@ class Desired:
     fields: dict[str, str] | None
     known: dict[str, str] | None
     changed: int | None = field(default=None, compare=False)
+    settled: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def judge(writes: Sequence[Write], held: Mapping[str, Held], losers: Iterable[Lo
     known = set(losers)
     for uuid, own in by_entity.items():
         places = [region for region in held if uuid in held[region]]
-        _judge_life(uuid, own, places, world, found)
+        _judge_life(own, places, world, known, found)
         if len(places) == len(held):
             final = held[places[0]][uuid]
             for name in (*UNIQUE, *REPEATED):
@@ -54,13 +54,16 @@ def judge(writes: Sequence[Write], held: Mapping[str, Held], losers: Iterable[Lo
 
 
 def _judge_life(
-    uuid: str, own: Sequence[Write], places: Sequence[str], world: _World, found: Breaches
+    own: Sequence[Write], places: Sequence[str], world: _World, known: set[Loser], found: Breaches
 ) -> None:
-    label = _label(uuid, own)
+    uuid, label = own[0].uuid, _label(own[0].uuid, own)
     made = any(one.by_person and one.field == LIFE and one.after is not None for one in own)
     if world.gone.get(uuid) and places:  # by name, not along with something else: that wins over everything
         found.back.append(f"{label} was removed and is in {', '.join(places)}")
     elif made and not places and not world.is_gone(uuid):
+        if (uuid, LIFE, "present") in known:  # made in what was removed elsewhere
+            found.ledger += 1
+            return
         found.lost.append(f"{label} was made, nobody removed it or what it was in, and it is nowhere")
 
 

@@ -108,6 +108,10 @@ def test_of_two_that_did_not_know_of_each_other_the_loser_is_in_the_ledger() -> 
     assert "'c', said in r2" in untold.lost[0]
 
 
+def test_what_was_made_in_something_removed_elsewhere_is_in_the_ledger_when_it_goes() -> None:
+    assert judge(MADE, NOWHERE, [(U, LIFE, "present")]) == Breaches(ledger=1)
+
+
 @pytest.mark.parametrize(
     ("then", "broken"),
     [

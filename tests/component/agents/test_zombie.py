@@ -25,7 +25,7 @@ from pipeline.cloudstack.session import Credentials
 from pipeline.cloudstack.transport import pooled
 from pipeline.core import topics
 from pipeline.core.entities import Kind
-from pipeline.core.events import hint
+from pipeline.core.events import AGAIN, HINT, hint
 from pipeline.core.records import Desired, Observation
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import applied, attempt, rmap
@@ -85,8 +85,8 @@ class Worker:
         value = wire.encode(desired)
         await self._take(self.worker.take_desired, topics.desired(HERE), desired.uuid, value)
 
-    async def hint(self, kind: Kind, uuid: str, time: int) -> None:
-        await self._take(self.worker.take_event, topics.events(HERE), uuid, hint(kind, uuid, time))
+    async def hint(self, kind: Kind, uuid: str, time: int, event: str = HINT) -> None:
+        await self._take(self.worker.take_event, topics.events(HERE), uuid, hint(kind, uuid, time, event))
 
     async def _take(self, take: object, topic: str, key: str, value: bytes) -> None:
         offset, self.offset = self.offset, self.offset + 1
@@ -301,6 +301,27 @@ async def test_an_old_word_that_no_check_has_stopped_is_dropped_and_asked_for_ag
         assert rig.merge(word) == []
     record = rig.hub.load([made])[made].record
     assert record.fields["name"].text == "after"
+
+
+async def test_who_is_asked_again_speaks_under_a_later_term(rig: Rig) -> None:
+    """An entity may come to the worker with the lesser term without a rebalance, as when it gets another UUID
+    there: asked again and again, what it says would be old for ever."""
+    made = await rig.api.domain("dom")
+    async with process(rig) as other:
+        await other.hint(Kind.DOMAIN, made, rig.clock())
+        await other.wakes()
+        takes_over(rig)
+        await rig.look(Kind.DOMAIN, made)
+        rig.merge(*rig.observed())
+        await rig.api("updateDomain", id=made, name="renamed")
+        await other.hint(Kind.DOMAIN, made, rig.clock())
+        await other.wakes()
+        rig.merge(other.told()[-1])
+        assert rig.hub.load([made])[made].record.fields["name"].text == "dom", "it counts as old"
+        await other.hint(Kind.DOMAIN, made, rig.clock(), AGAIN)
+        await other.wakes()
+        rig.merge(other.told()[-1])
+    assert rig.hub.load([made])[made].record.fields["name"].text == "renamed"
 
 
 async def test_a_late_settlement_does_not_bring_back_what_was_removed(rig: Rig) -> None:

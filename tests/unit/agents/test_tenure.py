@@ -41,6 +41,27 @@ async def test_one_term_serves_until_partitions_are_given_out_anew(times: Times)
     assert (again.term, tenure.holds(again)) == (2, True)
 
 
+async def test_a_term_that_was_asked_for_before_partitions_were_given_out_is_not_kept() -> None:
+    """The database answers late: others may have had a later term since."""
+    asked: list[int] = []
+
+    def slow() -> int:
+        asked.append(len(asked) + 1)
+        if len(asked) == 1:
+            tenure.give_up({P})
+        return asked[-1]
+
+    tenure = Tenure(slow, lambda: 0.0)
+    assert (await tenure.take(P)).term == 2
+
+
+async def test_a_renewed_term_is_a_later_one_and_what_was_taken_stays_ours(times: Times) -> None:
+    held = await times.tenure.take(P)
+    times.tenure.renew()
+    assert times.tenure.holds(held)
+    assert (await times.tenure.take(P)).term > held.term
+
+
 async def test_what_is_kept_stays_ours(times: Times) -> None:
     kept, lost = await times.tenure.take(P), await times.tenure.take(Q)
     times.tenure.give_up({Q})

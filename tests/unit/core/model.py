@@ -171,7 +171,7 @@ class Model:
         version, applied = worker.applied.get(uuid, (0, None))
         if message.version <= version or self._is_superseded(message):
             return
-        planned = planning.plan(self._target(worker, message, applied))
+        planned = planning.plan(self._target(worker, message, (version, applied)))
         if planned.calls and self._mishap(0.03):
             self.change(worker, uuid)  # between the read and the first call
         for call in planned.calls:
@@ -186,14 +186,17 @@ class Model:
         if planning.LIFE not in planned.left_alone:
             worker.applied[uuid] = (message.version, message.fields)
 
-    def _target(self, worker: Worker, message: Desired, applied: dict[str, str] | None) -> planning.Target:
+    def _target(
+        self, worker: Worker, message: Desired, applied: tuple[int, dict[str, str] | None]
+    ) -> planning.Target:
+        known, fields = planning.latest(message.known, message.settled, applied[1], applied[0])
         return planning.Target(
             kind=message.kind,
             uuid=message.uuid,
             actual=worker.region.read(message.uuid),
             wanted=message.fields,
-            known=message.known,
-            applied=applied,
+            known=known,
+            applied=fields,
             held=worker.published.get(message.uuid) is not None,
             domain="d",
             account=(message.fields or {}).get("parent", ""),

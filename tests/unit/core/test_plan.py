@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.entities import FIELDS, Kind
-from pipeline.core.plan import LIFE, Call, Plan, Target, as_made_here, plan
+from pipeline.core.plan import LIFE, Call, Plan, Target, as_made_here, latest, plan
 from tests.unit.core.world import STATES, Region
 
 DOMAIN = {"name": "d", "networkdomain": "", "parent": "p"}
@@ -287,3 +287,33 @@ def test_after_a_plan_was_carried_out_there_is_nothing_to_plan(given_: Target) -
         assert after is not None
         differing = {name for name, text in given_.wanted.items() if after[name] != text}
         assert differing == set(first.left_alone)
+
+
+K, A = {"name": "known"}, {"name": "applied"}
+
+
+@pytest.mark.parametrize(
+    ("known", "settled", "applied", "counts"),
+    [
+        pytest.param(K, None, A, (K, A), id="nobody can tell which is the later one"),
+        pytest.param(K, 3, A, (K, {}), id="known since it was applied"),
+        pytest.param(K, 2, A, ({}, A), id="applied since it was known"),
+        pytest.param(None, 2, A, (None, A), id="not known to be there"),
+        pytest.param(K, 2, None, (K, None), id="never applied"),
+    ],
+)
+def test_of_what_is_known_and_what_was_applied_the_later_one_counts(
+    known: Any, settled: int | None, applied: Any, counts: tuple[Any, Any]
+) -> None:
+    assert latest(known, settled, applied, 3) == counts
+
+
+@pytest.mark.parametrize("settled", [2, 3])
+def test_a_value_that_comes_back_is_somebodys_change(settled: int) -> None:
+    """A user was disabled again, before anybody had read it, while its enabling is on its way."""
+    user = dict.fromkeys(FIELDS[Kind.USER], "x")
+    older, later = user | {"state": "disabled"}, user | {"state": "enabled"}
+    known, applied = (older, later) if settled == 2 else (later, older)
+    sides = latest(known, settled, applied, 3)
+    target = Target(Kind.USER, "u", actual=older, wanted=later, known=sides[0], applied=sides[1], held=True)
+    assert plan(target) == Plan((), ("state",))

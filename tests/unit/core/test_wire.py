@@ -128,6 +128,7 @@ def test_the_form_is_said_and_stays() -> None:
             "fields": None,
             "known": {"name": "n"},
             "changed": None,
+            "settled": None,
         },
     }
     older = {

@@ -91,7 +91,7 @@ class Haunted(Model):
         if self.calm or over or self.rng.random() >= 0.1:
             super()._apply(worker, message)
             return
-        planned = planning.plan(self._target(worker, message, applied))
+        planned = planning.plan(self._target(worker, message, (version, applied)))
         self.zombies.append(self._stopped(worker, message, planned))
         raise Crash
 
@@ -164,7 +164,7 @@ def test_the_call_that_was_under_way_lands_after_its_successors(
     assert drain(model)
     rename(model, here, "old")
     message = there.desired[-1]
-    planned = planning.plan(model._target(there, message, there.applied["e0"][1]))
+    planned = planning.plan(model._target(there, message, there.applied["e0"]))
     word = replace(model._word(there, "e0", model.now, message), wrote=True)
     zombie = Zombie(there, word, planned.calls)
     model.restart(there)  # its successor
@@ -216,18 +216,6 @@ def test_the_word_of_the_same_worker_or_a_later_one_counts(term: int) -> None:
     merged = merge(held_by(5), replace(seen("r2", name="new"), term=term), at(10), EQUALS)
     assert merged.outcome is Outcome.CHANGED
     assert merged.record is not None and merged.record.region("r2").term == max(term, 5)
-
-
-def test_the_terms_of_two_uuids_do_not_compare() -> None:
-    """The entity got another UUID there, which is in a partition of another worker."""
-    old = held_by(5)
-    old = replace(old, regions={**old.regions, "r2": replace(old.region("r2"), told_as="x")})
-    merged = merge(old, replace(seen("r2", name="new"), term=4, local="y"), at(10), EQUALS)
-    assert merged.outcome is Outcome.CHANGED
-    assert merged.record is not None
-    assert (merged.record.region("r2").term, merged.record.region("r2").told_as) == (4, "y")
-    late = merge(merged.record, replace(seen("r2", name="late"), term=3, local="y"), at(11), EQUALS)
-    assert late.outcome is Outcome.OUTDATED
 
 
 def test_the_absence_that_an_earlier_worker_saw_removes_nothing() -> None:
