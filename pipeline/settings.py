@@ -180,10 +180,12 @@ class Settings(Part):
         return self.web.port + 1 + [one.name for one in self.regions].index(region)
 
     def rules(self) -> Topology:
-        """Who wins a conflict, for the merge: the master first, then in the file's order."""
+        """Who wins a conflict, the master first, then in the file's order, and who may say what: for the
+        merge."""
         ordered = sorted(self.active, key=lambda region: not region.is_master)
         master = ordered[0].name if self.topology == "master" else None
-        return Topology(tuple(region.name for region in ordered), master)
+        sources = {region.name: region.sources for region in ordered}
+        return Topology(tuple(region.name for region in ordered), master, sources)
 
     @model_validator(mode="before")
     @classmethod

@@ -134,7 +134,8 @@ class Applier:
         self, actual: Snapshot, desired: Desired, context: Context, hinted_at: int | None
     ) -> tuple[Settlement, bool]:
         """From what the region holds to how the row ends, and whether that was told."""
-        if actual.protected:
+        # What was made a root administrator here is brought back to what it was, and never removed.
+        if actual.is_left_alone(known=context.present and desired.fields is not None):
             raise PermanentError(f"{desired.kind} {context.local} is never touched")
         target = target_of(desired, context, actual)
         planned = plan(target)

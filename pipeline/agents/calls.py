@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from pipeline.agents.desk import Desk
 from pipeline.agents.keys import KeyAwaited, Keys
+from pipeline.agents.naming import minted
 from pipeline.cloudstack.errors import NameTaken, NotFound, Refused, UuidUsed
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
@@ -23,7 +23,6 @@ from pipeline.core.makeshift import STAND_IN, is_stand_in
 from pipeline.core.plan import Call, Plan, Target, state_calls
 from pipeline.core.records import Desired, Founder
 
-_NAMESPACE: Final = uuid.UUID("6f0f3c5e-2f0b-4c57-9a53-0c6b8b5f5c11")
 ACCOUNT_TOO: Final = frozenset({"enableUser", "lockUser"})
 """Enabling a user enables its account, locking the last enabled one locks it (CloudStack's
 AccountManagerImpl): what the account should be is for its own desired state to say."""
@@ -230,11 +229,6 @@ class Caller:
         for user in account.users:
             if is_stand_in(user):
                 await self._desk.client.call("deleteUser", {"id": user.uuid})
-
-
-def minted(region: str, used: str) -> str:
-    """The UUID that takes the place of one which is used up in a region: always the same."""
-    return str(uuid.uuid5(_NAMESPACE, f"{region}/{used}"))
 
 
 def _gone(account: str) -> ParentGone:

@@ -110,9 +110,11 @@ class Desk:
         self.settled.set()
 
     async def publish(self, snapshot: Snapshot, sighting: Sighting, canonical: str | None = None) -> None:
-        """What was seen, to the hub; returns when Kafka has it. What is never touched is never told. Raises
-        `Lost`, and `Outdated` where it is to be read again first."""
-        if snapshot.protected or is_makeshift(snapshot):
+        """What was seen, to the hub; returns when Kafka has it. What is never touched is never told, but for
+        what has been made a root administrator. Raises `Lost`, and `Outdated` where it is to be read again
+        first."""
+        known = snapshot.root_admin and await self.is_here(snapshot.uuid)
+        if snapshot.is_left_alone(known=known) or is_makeshift(snapshot):
             return
         key = canonical or await self._names.ask(snapshot.uuid)
         observation = Observation(
@@ -129,6 +131,7 @@ class Desk:
             term=self.tenure.before_word(),
             wrote=sighting.wrote,
             unseen=sighting.unseen,
+            root_admin=snapshot.root_admin,
         )
         await self._publisher.publish([Message(topics.OBSERVATIONS, key.encode(), wire.encode(observation))])
 

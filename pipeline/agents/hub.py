@@ -18,7 +18,7 @@ from typing import Final
 
 from pipeline import wire
 from pipeline.agents.acknowledge import Partition
-from pipeline.agents.early import Early, may_be_early
+from pipeline.agents.early import Early
 from pipeline.agents.guard import Guard
 from pipeline.agents.intake import Taken
 from pipeline.agents.letters import PER_MINUTE, Letters
@@ -67,7 +67,7 @@ class Hub:
     def __init__(self, store: HubStore, merger: Merger, publisher: Publisher, place: Place) -> None:
         self._store = store
         self._merger = merger
-        self._early = Early(store)
+        self._early = Early(store, merger.limited)
         self._publisher = publisher
         self._epoch = place.epoch
         self._clock = place.clock
@@ -141,7 +141,7 @@ class Hub:
     async def _merge(self, batch: Sequence[Taken]) -> None:
         read = [self._read(taken) for taken in batch]
         seen = [one for one in read if isinstance(one, Seen)]
-        if may_be_early(seen):
+        if self._early.may_be_early(seen):
             put_off = partial(asyncio.to_thread, self._early.put_off, seen)
             seen, hints = await self.guard.patiently("hub", put_off)
             if hints:
@@ -170,7 +170,7 @@ class Hub:
         self, seen: Sequence[Seen]
     ) -> tuple[list[tuple[int, Message]], list[Message], int]:
         batch = self._merger.batch(seen)
-        rows = self._store.commit(batch.changes, self._clock(), batch.decisions)
+        rows = self._store.commit(batch.changes, self._clock(), batch.decisions, batch.unborn)
         keys = self._store.locals({(desired.uuid, desired.region) for _, desired, _ in rows})
         self.outcomes.update(batch.outcomes)
         self._tell(seen, batch, rows)
@@ -181,8 +181,9 @@ class Hub:
         """What was decided; after the commit, so that what is decided anew is told once."""
         for one, entity, outcome in zip(seen, batch.entities, batch.outcomes, strict=False):
             tell_merged(self._report, one.observation.region, entity, outcome)
-        for conflict in (one for change in batch.changes for one in change.conflicts):
-            self._report.conflict(conflict.lost_stamp.region)
+        for conflict in (one for change in (*batch.changes, *batch.unborn) for one in change.conflicts):
+            told = self._report.violation if conflict.reason else self._report.conflict
+            told(conflict.lost_stamp.region)
         for row, desired, _ in rows:
             tell_sent(desired, row)
 

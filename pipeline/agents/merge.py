@@ -7,17 +7,18 @@ follow. Called by the hub's loop, in a thread; the caller commits, publishes, an
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
+from pipeline.agents.above import Above
 from pipeline.agents.below import Below
-from pipeline.agents.naming import is_called, is_twin, locals_of
+from pipeline.agents.entry import Entry, changes_of
+from pipeline.agents.hearing import Hearing
+from pipeline.agents.naming import is_called, is_twin, locals_of, minted
+from pipeline.core.authority import CORRECTIONS_AT_ONCE, heard, is_root_admin, limited, violated
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.merge import Merged, Outcome, held_below, is_nowhere, is_outdated, merge
+from pipeline.core.merge import LIFE, Merged, Outcome, held_below, is_nowhere, is_outdated, merge
 from pipeline.core.records import (
-    Conflict,
-    Desired,
     Founder,
     Observation,
     Position,
@@ -31,9 +32,6 @@ from pipeline.outbox.statements import name_key
 
 log = logging.getLogger(__name__)
 
-DEEPEST: Final = 256
-"""Levels of domains; beyond that something is wrong, and looking further helps nobody."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -44,23 +42,13 @@ class Seen:
 
 
 @dataclass(slots=True)
-class _Entry:
-    """One entity of the batch: its record as it becomes, and what has to be written with it."""
-
-    record: Record | None
-    revision: int | None
-    touched: bool = False
-    desired: list[Desired] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-    mappings: dict[str, Mapping] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class Batch:
     """What came of a batch: of its first `taken` observations, those of these `entities`. The rest is given
-    again after the commit (a twin changes what it means), when `below` tells what else is to be read."""
+    again after the commit (a twin changes what it means), when `below` tells what else is to be read.
+    `unborn`: what is not taken from its region, as it would be, each with its line of the ledger."""
 
     changes: list[Change] = field(default_factory=list)
+    unborn: list[Change] = field(default_factory=list)
     below: Below = field(default_factory=Below)
     outcomes: list[Outcome] = field(default_factory=list)
     entities: list[str] = field(default_factory=list)
@@ -74,6 +62,11 @@ class Merger:
     def __init__(self, store: HubStore, topology: Topology) -> None:
         self._store = store
         self._topology = topology
+
+    @property
+    def limited(self) -> Collection[str]:
+        """The regions that may not say everything."""
+        return limited(self._topology.sources)
 
     def batch(self, seen: Sequence[Seen]) -> Batch:
         """Decides everything and writes nothing, except the link of a twin."""
@@ -89,6 +82,7 @@ class Merger:
             batch.entities.append(observation.uuid)
             batch.taken += 1
         batch.changes = work.changes()
+        batch.unborn = work.unborn
         batch.decisions = work.decisions
         batch.below = work.below
         return batch
@@ -104,7 +98,7 @@ class _Work:
         self._canonical = store.canonical(locals_)
         # A region that was copied from another one has its UUIDs, whatever the entity is called by here.
         self._canonical |= store.copied(locals_ - self._canonical.keys(), topology.priority)
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._load({self._uuid(*pair) for pair in locals_})
         self._replaced = store.locals(
             {
@@ -115,17 +109,20 @@ class _Work:
         )
         self._asked = {key for seen in observations if (key := self._natural_key(seen)) is not None}
         self._namesakes = store.namesakes(self._asked)
+        self._above = Above(self._record)
+        self._hearing = Hearing(topology, self._above)
         self.below = Below()
         self.decisions: list[Decision] = []
+        self.unborn: list[Change] = []
 
     def resolve(self, seen: Observation) -> Observation | None:
         """The observation in canonical UUIDs; None when it must be linked to a twin first."""
         known = (seen.region, seen.uuid) in self._canonical
         uuid = self._uuid(seen.region, seen.uuid)
         new = not known and seen.fields is not None and self._entry(uuid).record is None
-        if new and self._twin(seen) is not None:
+        if new and not is_root_admin(seen) and self._twin(seen) is not None:
             return None
-        return replace(seen, uuid=uuid, fields=self._fields(seen))
+        return replace(seen, uuid=uuid, fields=self._fields(seen), unheard=())
 
     def link(self, seen: Observation) -> Observation:
         """Two regions made the same entity, each with a UUID of its own: from now on it is one."""
@@ -141,21 +138,11 @@ class _Work:
 
     def merge(self, local: str, seen: Observation, position: Position) -> Outcome:
         entry = self._entry(seen.uuid)
-        linked = entry.mappings.get(seen.region)
-        replaced = self._replaced.get((seen.uuid, seen.region), local)
-        if seen.fields is None and (linked.uuid if linked and linked.present else replaced) != local:
-            # Word of a UUID that the entity had here before it got another one.
-            self.decisions.append(decided(seen, position, Merged(entry.record, Outcome.NOTHING_NEW)))
-            return Outcome.NOTHING_NEW
-        if entry.record is not None and entry.record.kind is not seen.kind:
-            # The same UUID can't be two things in earnest: nothing follows from it.
-            log.warning(
-                "%s is a %s, and %s tells of a %s", seen.uuid, entry.record.kind, seen.region, seen.kind
-            )
+        if self._is_ignored(entry, seen, local):
             self.decisions.append(decided(seen, position, Merged(entry.record, Outcome.NOTHING_NEW)))
             return Outcome.NOTHING_NEW
         was_there = entry.record is not None and entry.record.region(seen.region).confirmed is not None
-        merged = merge(entry.record, seen, position, self._topology, self._graves(entry.record, seen))
+        merged, unheard = self._decide(entry.record, seen, position)
         self.decisions.append(decided(seen, position, merged))
         if merged.record is None or merged.outcome is Outcome.REDELIVERED:
             self.below.note(seen, merged.record)
@@ -164,20 +151,53 @@ class _Work:
             return merged.outcome
         entry.record = merged.record
         entry.touched = True
-        entry.desired += [replace(one, changed=seen.time) for one in merged.desired]
+        late = bool(unheard) and self._store.violations(seen.uuid, seen.region) >= CORRECTIONS_AT_ONCE
+        for one in merged.desired:
+            put_off = late and one.region == seen.region
+            (entry.later if put_off else entry.desired).append(replace(one, changed=seen.time))
         if merged.outcome is Outcome.OUTDATED:  # nothing of it is believed
             self.below.outdated[seen.region, local] = (seen.kind, seen.time)
             return merged.outcome
         entry.conflicts += merged.conflicts
         if seen.fields is not None or was_there:  # else: what was made there since then stays
             parent, present = (seen.fields or {}).get("parent"), seen.fields is not None
+            # What it may not remove it gets again, and no region takes a used UUID back.
+            instead = minted(seen.region, local) if LIFE in unheard else None
             entry.mappings[seen.region] = Mapping(
-                seen.uuid, seen.region, local, seen.kind, parent, present, seen.time
+                seen.uuid, seen.region, local, seen.kind, parent, present, seen.time, instead=instead
             )
         self.below.note(seen, merged.record)
         if merged.outcome is Outcome.CREATED and seen.founder is not None:
             self._found(seen, seen.founder, position)
         return merged.outcome
+
+    def _is_ignored(self, entry: Entry, seen: Observation, local: str) -> bool:
+        linked = entry.mappings.get(seen.region)
+        replaced = self._replaced.get((seen.uuid, seen.region), local)
+        if seen.fields is None and (linked.uuid if linked and linked.present else replaced) != local:
+            return True  # word of a UUID that the entity had here before it got another one
+        if entry.record is not None and entry.record.kind is not seen.kind:
+            # The same UUID can't be two things in earnest: nothing follows from it.
+            log.warning(
+                "%s is a %s, and %s tells of a %s", seen.uuid, entry.record.kind, seen.region, seen.kind
+            )
+            return True
+        return self._hearing.is_left_alone(entry.record, seen)
+
+    def _decide(
+        self, record: Record | None, seen: Observation, position: Position
+    ) -> tuple[Merged, frozenset[str]]:
+        """What it comes to, and what of it the region may not say."""
+        merged = merge(record, seen, position, self._topology, self._graves(record, seen))
+        refused = self._hearing.refusal(record, seen, merged)
+        if refused is None:
+            return merged, frozenset()
+        rest, born = heard(seen, refused), merged.record
+        merged = merge(record, rest, position, self._topology, self._graves(record, rest))
+        merged = violated(record, rest, merged, refused)
+        if record is None and born is not None:
+            self.unborn.append(Change(born, None, (), merged.conflicts))
+        return merged, refused.names
 
     def _found(self, account: Observation, founder: Founder, position: Position) -> None:
         """An account's listing names its oldest user, whom the other regions are to make it with: where the
@@ -193,7 +213,7 @@ class _Work:
         self.below.doubtful[account.region, local] = account.time
 
     def changes(self) -> list[Change]:
-        return [change for entry in self._entries.values() if entry.touched for change in _changes(entry)]
+        return [change for entry in self._entries.values() if entry.touched for change in changes_of(entry)]
 
     def _graves(self, record: Record | None, seen: Observation) -> dict[str, Stamp]:
         """Which of the parents that may matter are removed: at a birth, at a move, and where the entity is
@@ -212,7 +232,7 @@ class _Work:
         graves = {
             uuid: one.life.stamp for uuid, one in above.items() if one is not None and not one.life.present
         }
-        if record is not None and seen.kind is Kind.DOMAIN and self._is_below(there, record.uuid):
+        if record is not None and seen.kind is Kind.DOMAIN and self._above.is_below(there, record.uuid):
             graves.setdefault(there, record.life.stamp)  # two moves made a ring: this one is taken back
         if record is not None and seen.lost and is_nowhere(record, seen.region, above):
             graves[record.parent] = Stamp(seen.time, seen.region)
@@ -233,19 +253,6 @@ class _Work:
         stamps += [stored] if stored is not None else []
         found = max((stamp for stamp in stamps if stamp.time > created), default=None)
         return {} if found is None else {seen.uuid: found}
-
-    def _is_below(self, domain: str, other: str) -> bool:
-        """Whether `domain` is `other` or below it, by the records."""
-        for _ in range(DEEPEST):
-            if domain in (other, ROOT):
-                break
-            if domain not in self._entries:
-                self._load({domain})
-            above = self._entry(domain).record
-            if above is None:
-                return False
-            domain = above.parent
-        return domain == other
 
     def _twin(self, seen: Observation) -> str | None:
         fields = self._fields(seen)
@@ -275,22 +282,16 @@ class _Work:
     def _uuid(self, region: str, local: str) -> str:
         return local if local == ROOT else self._canonical.get((region, local), local)
 
-    def _entry(self, uuid: str) -> _Entry:
-        return self._entries.setdefault(uuid, _Entry(None, None))
+    def _record(self, uuid: str) -> Record | None:
+        if uuid not in self._entries:
+            self._load({uuid})
+        return self._entry(uuid).record
+
+    def _entry(self, uuid: str) -> Entry:
+        return self._entries.setdefault(uuid, Entry(None, None))
 
     def _load(self, uuids: set[str]) -> None:
         if not uuids:
             return  # even an empty transaction has its price
         for uuid, stored in self._store.load(uuids).items():
-            self._entries[uuid] = _Entry(stored.record, stored.revision)
-
-
-def _changes(entry: _Entry) -> Iterator[Change]:
-    """One for each region that the entity was seen in; the first carries all that follows."""
-    if entry.record is None:
-        return
-    seen = list(entry.mappings.values())
-    first = seen[0] if seen else None
-    yield Change(entry.record, entry.revision, tuple(entry.desired), tuple(entry.conflicts), first)
-    for mapping in seen[1:]:
-        yield Change(entry.record, entry.revision, mapping=mapping)
+            self._entries[uuid] = Entry(stored.record, stored.revision)

@@ -1,12 +1,22 @@
-"""Which UUIDs an observation names, and what it shares its name with.
+"""Which UUIDs an observation names, what it shares its name with, and which UUID takes another's place.
 
-In: observations and records. Out: pairs of region and UUID, answers. Pure; called by `merge`.
+In: observations and records. Out: pairs of region and UUID, answers. Pure; called by `merge` and `calls`.
 """
 
 from __future__ import annotations
 
+import uuid
+from typing import Final
+
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Observation, Record
+
+_NAMESPACE: Final = uuid.UUID("6f0f3c5e-2f0b-4c57-9a53-0c6b8b5f5c11")
+
+
+def minted(region: str, used: str) -> str:
+    """The UUID that takes the place of one which is used up in a region: always the same."""
+    return str(uuid.uuid5(_NAMESPACE, f"{region}/{used}"))
 
 
 def locals_of(seen: Observation) -> list[tuple[str, str]]:

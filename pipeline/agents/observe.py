@@ -95,7 +95,11 @@ class Observer:
     async def _compared(self, event: Event, page: Sequence[Snapshot]) -> list[str]:
         """All UUIDs of the page, after hints for those that differ from what is known."""
         known = await asyncio.to_thread(self._desk.store.confirmed, [seen.uuid for seen in page])
-        changed = [one.uuid for one in page if not one.protected and one.fields != known.get(one.uuid)]
+        changed = [
+            one.uuid
+            for one in page
+            if one.fields != known.get(one.uuid) and not one.is_left_alone(known=one.uuid in known)
+        ]
         await self._hint(event, changed)
         return [one.uuid for one in page]
 

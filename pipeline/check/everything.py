@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pipeline import unprotected
 from pipeline.check import bus, database, kafka, region
 from pipeline.check.finding import LIMIT_S, Finding, Subject
+from pipeline.core.authority import may_say, told
+from pipeline.core.entities import Kind
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.settings import Region, Settings
 
@@ -46,6 +48,19 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         yield subject.warn(words)
     for one in settings.active:
         yield from of_region(one)
+    yield from of_authority(settings)
+
+
+def of_authority(settings: Settings) -> Iterator[Finding]:
+    """What each limited region is the source of, and whether there is a source for everything."""
+    limited = [one for one in settings.active if one.sources is not None]
+    for one in limited:
+        yield Subject(one.name, "settings").ok(f"is a source for {told(one.sources)}")
+    if limited and not any(all(may_say(one.sources, kind, None) for kind in Kind) for one in settings.active):
+        yield Subject("", "settings").warn(
+            "no region is a source for everything: what is outside of what they are named for can be changed "
+            "nowhere"
+        )
 
 
 def of_region(region: Region) -> Iterator[Finding]:

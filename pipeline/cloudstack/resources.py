@@ -16,7 +16,7 @@ from pipeline.cloudstack.client import PAGE, CloudStack
 from pipeline.cloudstack.errors import Garbled, NotFound, Refused, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
 from pipeline.cloudstack.paths import Paths
-from pipeline.cloudstack.snapshots import Identity, is_reserved, snapshot
+from pipeline.cloudstack.snapshots import ROOT_ADMIN_ROLES, Identity, is_reserved, snapshot
 from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.core.keys import KeyPair, KeyPolicy
 
@@ -47,6 +47,7 @@ class Resources:
         self._identity: Identity | None = None
         self._names = ("", "")
         self._roles: dict[str, str] = {}
+        self._admins_roles: frozenset[str] = frozenset()
 
     @property
     def client(self) -> CloudStack:
@@ -190,9 +191,12 @@ class Resources:
 
     async def role_id(self, name: str) -> str:
         """The UUID here of the role called `name`. Raises Refused when the region has none, also after a
-        look."""
+        look, and when it would make a root administrator: nobody's word from elsewhere does that."""
         if name not in self._roles:
             await self._read_roles()
+        if name in self._admins_roles:
+            words = f"the role {name!r} is a root administrator's here: no region's word gives it"
+            raise Refused(words, status=431, command="listRoles")
         try:
             return self._roles[name]
         except KeyError:
@@ -228,10 +232,14 @@ class Resources:
 
     async def _read_roles(self) -> None:
         roles: dict[str, str] = {}
+        admins: set[str] = set()
         async for page in self._client.pages("listRoles", {}, "role"):
             for row in page:
-                roles.setdefault(*(named("listRoles", row, key) for key in ("name", "id")))
-        self._roles = roles
+                name, uuid = (named("listRoles", row, key) for key in ("name", "id"))
+                roles.setdefault(name, uuid)
+                if row.get("type") == ROOT_ADMIN_ROLES:
+                    admins.add(name)
+        self._roles, self._admins_roles = roles, frozenset(admins)
 
     def _within(self, domain: str | None, params: Mapping[str, str]) -> Mapping[str, str]:
         if domain is None:

@@ -22,6 +22,10 @@ PROJECT_ACCOUNT: Final = 5
 
 SYSTEM_ACCOUNT: Final = "system"
 
+ROOT_ADMIN_ACCOUNT: Final = 1
+ROOT_ADMIN_ROLES: Final = "Admin"
+"""The `accounttype` of root administrators, and the `roletype` of all roles that make one."""
+
 Object = Mapping[str, Any]
 
 
@@ -45,14 +49,23 @@ class Identity:
 
 def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
     """What `obj` says of one entity. Raises `Garbled` where that is none (no id, text that is none)."""
+    uuid, fields = _uuid(kind, obj), _FIELDS[kind](obj, identity)
+    own = _PROTECTED[kind](obj, identity)
+    root_admin = not own and kind is not Kind.DOMAIN and is_root_admin(obj)
     return Snapshot(
         kind=kind,
-        uuid=_uuid(kind, obj),
-        fields=_FIELDS[kind](obj, identity),
+        uuid=uuid,
+        fields=fields,
         created=_created(obj),
-        protected=_PROTECTED[kind](obj, identity),
+        protected=own or root_admin,
         users=_users(obj, identity) if kind is Kind.ACCOUNT else (),
+        root_admin=root_admin,
     )
+
+
+def is_root_admin(obj: Object) -> bool:
+    """Whether an account, or a user's account, is a root administrator's, by whatever role."""
+    return obj.get("accounttype") == ROOT_ADMIN_ACCOUNT or obj.get("roletype") == ROOT_ADMIN_ROLES
 
 
 def is_reserved(account: Object) -> bool:

@@ -13,7 +13,9 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from pipeline.core.entities import Kind
 from pipeline.core.mode import Mode
+from pipeline.core.records import Source, Sources
 from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
 from pipeline.sealing import check_key, public_of
 
@@ -103,11 +105,45 @@ class Removals(Part):
         return Limits(self.policy, self.per_hour, self.share, losses, quarantine_ms)
 
 
+class Authority(Part):
+    """Something that a region is the source of: what is in a domain, at any depth, and the domain itself.
+    `domain`: its path by names, `/` being everything; `kinds`: of these alone."""
+
+    domain: str = "/"
+    kinds: tuple[Kind, ...] = tuple(Kind)
+
+    @field_validator("domain")
+    @classmethod
+    def _check_domain(cls, path: str) -> str:
+        if not path.startswith("/"):
+            raise ValueError(f"{path[:80]!r} is no path: it must begin with '/', as /acme/sales does")
+        if path != "/" and not all(path.split("/")[1:]):
+            raise ValueError(f"{path[:80]!r} names a domain without a name: write /acme/sales, or /")
+        return path
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _check_kinds(cls, kinds: object) -> object:
+        known = ", ".join(Kind)
+        if isinstance(kinds, list | tuple):
+            unknown = [one for one in kinds if one not in list(Kind)]
+            if unknown:
+                raise ValueError(f"{str(unknown[0])[:80]!r} is no kind: write some of {known}")
+            if not kinds or len(set(kinds)) < len(kinds):
+                raise ValueError(f"is empty, or names a kind twice: write some of {known}, or remove the key")
+        return kinds
+
+    def source(self) -> Source:
+        """As the core decides by it."""
+        return Source(tuple(name for name in self.domain.split("/") if name), frozenset(self.kinds))
+
+
 class Region(Part):
     """One CloudStack installation. Log-in: `api_key` and `secret_key`, or `user_name`, `password` and
     `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never. `sealing_key`:
     users' API keys are sealed for it; None: they neither go there nor come from there.
-    `sealing_private_keys`: its worker's alone, the newest first."""
+    `sealing_private_keys`: its worker's alone, the newest first. `authoritative_for`: None: everything; an
+    empty list: nothing, the region is a mirror."""
 
     name: str
     host: str
@@ -131,6 +167,13 @@ class Region(Part):
     bus: Bus = Bus()
     sealing_key: str | None = None
     sealing_private_keys: tuple[SecretStr, ...] = Field(default=(), max_length=8)
+    authoritative_for: tuple[Authority, ...] | None = None
+
+    @property
+    def sources(self) -> Sources:
+        """All that the region may say; None: everything."""
+        given = self.authoritative_for
+        return None if given is None else tuple(one.source() for one in given)
 
     @property
     def endpoint(self) -> str:
@@ -198,6 +241,16 @@ class Region(Part):
                 "sealing_key belongs to none of sealing_private_keys: give the public key of the newest one"
             )
         return self
+
+    @field_validator("authoritative_for")
+    @classmethod
+    def _check_authority(cls, given: tuple[Authority, ...] | None) -> tuple[Authority, ...] | None:
+        known: set[str] = set()
+        for one in given or ():
+            if one.domain.casefold() in known:
+                raise ValueError(f"{one.domain} is there twice (case does not count): give each domain once")
+            known.add(one.domain.casefold())
+        return given
 
 
 def check_names(regions: Iterable[Region]) -> None:

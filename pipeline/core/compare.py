@@ -67,7 +67,7 @@ def compare(page: Sequence[Snapshot], held: Mapping[str, Held]) -> Compared:
 
 def outcome(seen: Snapshot, held: Held | None) -> Outcome:
     """What is under way is left alone: its own read-back tells what came of it."""
-    if seen.protected:
+    if seen.is_left_alone(known=held is not None and held.fields is not None):
         return Outcome.PROTECTED
     if held is None:
         return Outcome.UNKNOWN

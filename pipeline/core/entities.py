@@ -49,6 +49,10 @@ OPTIONAL: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_OPTIONAL)
 """Fields that a region tells only where its settings say so, user by user. One that it does not tell is not
 empty but none of the sync's business there: it is never sent to that region either."""
 
+ROOT_ADMIN_ROLE: Final = "Root Admin"
+"""The name of the role that every region came with for its root administrators. Other roles may be theirs
+too: only the region itself knows the types of its roles."""
+
 NEVER_CLEARED: Final = frozenset({"timezone", API_KEY})
 """Fields that no call makes empty once they are set: an empty one is what creation left, never a change."""
 
@@ -62,8 +66,9 @@ class Snapshot:
 
     `fields` is None when the region does not know the UUID (never did, or removed). `created` is the region's
     own creation time in milliseconds, where the API tells it. `protected` marks what is never touched: ROOT,
-    the default and system accounts, project accounts, the sync's own account and user. `users` are an
-    account's users as its listing named them, oldest first (empty for the other kinds).
+    the default and system accounts, project accounts, root administrators, the sync's own account and user.
+    `root_admin`: it is left alone for being a root administrator's account or user, and for that alone.
+    `users` are an account's users as its listing named them, oldest first (empty for the other kinds).
     """
 
     kind: Kind
@@ -72,6 +77,12 @@ class Snapshot:
     created: int | None = None
     protected: bool = False
     users: tuple[Snapshot, ...] = ()
+    root_admin: bool = False
+
+    def is_left_alone(self, *, known: bool) -> bool:
+        """Whether it is told to nobody. Of what was `known` there as something less and was made a root
+        administrator since then is told: somebody may have had no right to do that."""
+        return self.protected and not (self.root_admin and known)
 
     @property
     def present(self) -> bool:

@@ -33,6 +33,7 @@ from pipeline.core.records import (
 from pipeline.core.urgency import marked
 
 PARENT: Final = "parent"
+LIFE: Final = "life"
 NO_GRAVES: Final[Mapping[str, Stamp]] = MappingProxyType({})
 
 
@@ -47,6 +48,7 @@ class Outcome(StrEnum):
     LOST = "lost"
     MISSED = "missed"
     OUTDATED = "outdated"
+    VIOLATION = "violation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def merge(
     of the parents that the record and the observation name which are removed, when and where; of an entity
     that is new it says under its own UUID which removed one it is what is left of."""
     if record is None:
-        if seen.fields is None:
+        if seen.fields is None or LIFE in seen.unheard:
             return Merged(None, Outcome.NOTHING_NEW)
         record = _born(seen, at)
         grave = graves.get(record.parent) or graves.get(record.uuid)
@@ -146,7 +148,7 @@ def _born(seen: Observation, at: Position) -> Record:
 def _bury(record: Record, grave: Stamp) -> tuple[Record, tuple[Conflict, ...]]:
     """Rule 6: a removal wins over what was made below it meanwhile; the ledger says what was lost."""
     stamp = Stamp(max(grave.time, record.life.stamp.time + 1), grave.region)
-    lost = Conflict(record.uuid, "life", None, "removed", stamp, "present", record.life.stamp)
+    lost = Conflict(record.uuid, LIFE, None, "removed", stamp, "present", record.life.stamp)
     return replace(record, life=Life(False, stamp)), (lost,)
 
 
@@ -196,7 +198,7 @@ def _present(
         offered = Value(text, Stamp(seen.time, seen.region))
         if current is None or text == current.text or (known and not orphaned):
             continue
-        if name in NEVER_CLEARED and not text:
+        if name in seen.unheard or (name in NEVER_CLEARED and not text):
             continue
         if orphaned or (is_causal(state, name, current) and not (name == PARENT and text in graves)):
             merged[name] = _after(current, offered)
@@ -261,19 +263,17 @@ def _confirm(record: Record, seen: Observation, at: Position) -> Record:
 
 
 def _passed(record: Record, at: Position) -> Record:
-    """Rule 1: this place of its log is merged."""
-    merged = {log: offset for log, offset in record.merged.items() if _same_log(log, at.log)}
+    """Rule 1: this place of its log is merged. Partitions of one log share its identity, the part before the
+    slash; an older log's are forgotten."""
+    own = at.log.partition("/")[0]
+    merged = {log: offset for log, offset in record.merged.items() if log.partition("/")[0] == own}
     return replace(record, merged=merged | {at.log: at.offset})
-
-
-def _same_log(log: str, other: str) -> bool:
-    """Partitions of one log share its identity, the part before the slash; an older log's are forgotten."""
-    return log.partition("/")[0] == other.partition("/")[0]
 
 
 def send(record: Record, outcome: Outcome, conflicts: tuple[Conflict, ...], topology: Topology) -> Merged:
     """Rule 5: every region that will not hold the record gets it. One new version serves them all."""
-    behind = [name for name in topology.priority if record.region(name).expected != record.desired_in(name)]
+    regions = [(name, record.region(name)) for name in topology.priority]
+    behind = [name for name, state in regions if not state.will_hold(record.desired_in(name))]
     if not behind:
         return Merged(record, outcome, (), conflicts)
     sent, desired = _addressed(record, behind)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pipeline.core.authority import ROOT_ADMINISTRATORS
 from pipeline.core.entities import NEVER_CLEARED
 from pipeline.core.errors import PermanentError
-from pipeline.core.merge import PARENT, Merged, Outcome, send
+from pipeline.core.merge import LIFE, PARENT, Merged, Outcome, send
 from pipeline.core.records import Conflict, Record, Stamp, Topology, Value
-
-LIFE = "life"
 
 
 def overrule(record: Record, line: Conflict, now: int, topology: Topology) -> Merged:
@@ -30,8 +29,16 @@ def overrule(record: Record, line: Conflict, now: int, topology: Topology) -> Me
 
 def objection(record: Record, line: Conflict) -> str | None:
     """Why the loser can't be made to win any more; None: it can."""
+    if line.reason == ROOT_ADMINISTRATORS:
+        return "a root administrator is made by hand, in each region"
     if line.field == LIFE:
-        return "a removal stands: CloudStack never takes a used UUID back"
+        may_not = "what a region may not make or remove is made or removed where that may be said"
+        return may_not if line.reason else "a removal stands: CloudStack never takes a used UUID back"
+    return _stale(record, line)
+
+
+def _stale(record: Record, line: Conflict) -> str | None:
+    """Why the record is not to be given that value any more."""
     if not record.life.present:
         return "the entity is removed by now"
     if line.field == PARENT:

@@ -7,10 +7,11 @@ Every value is frozen: a change makes a new one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.core.entities import OPTIONAL, Kind
+from pipeline.core.entities import NEVER_CLEARED, OPTIONAL, Kind
 
 SENT_KEPT: Final = 32
 """How many desired states on their way to one region a record remembers: of more, those in the middle are
@@ -27,15 +28,30 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What a region may be the source of: of these kinds what is in a domain, at any depth, and the domain
+    itself. `domain`: the names from below ROOT; none: everything."""
+
+    domain: tuple[str, ...] = ()
+    kinds: frozenset[Kind] = frozenset(Kind)
+
+
+Sources = tuple[Source, ...] | None
+"""All that one region may say; None: everything."""
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
-    """Who wins a conflict.
+    """Who wins a conflict, and whose word counts.
 
     `priority`: the regions' names, the most important first; it breaks ties of time. `master`: under topology
     `master` the region whose values win every conflict whatever the clocks say; None under `multi-master`.
+    `sources`: what a region is the source of; one that is not named may say everything.
     """
 
     priority: tuple[str, ...]
     master: str | None = None
+    sources: Mapping[str, Sources] = field(default_factory=dict)
 
     def order(self, stamp: Stamp) -> tuple[bool, int, int, str]:
         """A sort key: the greatest wins."""
@@ -90,6 +106,16 @@ class RegionState:
     def expected(self) -> dict[str, str] | None:
         """What the region will hold when all that was sent has arrived."""
         return self.sent[-1].fields if self.sent else self.confirmed
+
+    def will_hold(self, wanted: dict[str, str] | None) -> bool:
+        """Whether what is expected there is as wanted, but for what no call could make empty: what a region
+        that may not say it has put there."""
+        held = self.expected
+        if held is None or wanted is None or held == wanted:
+            return held == wanted
+        return all(
+            held.get(name) == text or (name in NEVER_CLEARED and not text) for name, text in wanted.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +185,8 @@ class Observation:
     found it (ms). `term`: the number under which its worker held the entity, greater for each worker after
     it; 0: not told. `wrote`: all of it is our own writing, made just now; nothing was left alone. `unseen`:
     of an apply's result the fields that do not hold what `applied` was to bring; all others do, however long
-    ago that was sent. None: not told.
+    ago that was sent. None: not told. `root_admin`: it is a root administrator's there. `unheard`: names of
+    fields, and LIFE, that the region may not say, as the hub finds; nothing comes of them (`authority`).
     """
 
     region: str
@@ -175,6 +202,8 @@ class Observation:
     term: int = 0
     wrote: bool = False
     unseen: tuple[str, ...] | None = None
+    root_admin: bool = False
+    unheard: tuple[str, ...] = ()
 
 
 def first_told(record: Record, seen: Observation) -> dict[str, Value]:
@@ -208,7 +237,8 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Two regions gave one field different values without knowing of each other: a line of the ledger."""
+    """Two regions gave one field different values without knowing of each other: a line of the ledger. With a
+    `reason` it is one of what a region said and may not say."""
 
     uuid: str
     field: str
@@ -217,3 +247,4 @@ class Conflict:
     kept_stamp: Stamp
     lost: str
     lost_stamp: Stamp
+    reason: str = ""

@@ -36,6 +36,12 @@ OBSERVATIONS: Final = Metric(
 CONFLICTS: Final = Metric(
     "region_sync_conflicts_total", "counter", _REGION, "Conflicts, by the region whose value lost"
 )
+VIOLATIONS: Final = Metric(
+    "region_sync_violations_total",
+    "counter",
+    _REGION,
+    "Values, creations and removals that a region said and may not say, each time that they were seen",
+)
 DEAD_LETTERS: Final = Metric(
     "region_sync_dead_letters_total", "counter", _REGION, "Messages that could not be read, as kept"
 )
@@ -230,6 +236,7 @@ WORKERS: Final = (
     EVENTS,
     OBSERVATIONS,
     CONFLICTS,
+    VIOLATIONS,
     DEAD_LETTERS,
     STOPPED,
     APPLIED,

@@ -47,6 +47,7 @@ class Instruments(Report):
         self._events = self._counter(catalogue.EVENTS)
         self._observations = self._counter(catalogue.OBSERVATIONS)
         self._conflicts = self._counter(catalogue.CONFLICTS)
+        self._violations = self._counter(catalogue.VIOLATIONS)
         self._letters = self._counter(catalogue.DEAD_LETTERS)
         self._applied = self._counter(catalogue.APPLIED)
         self._delivery = self._histogram(catalogue.DELIVERY)
@@ -83,6 +84,9 @@ class Instruments(Report):
 
     def conflict(self, region: str) -> None:
         self._conflicts.labels(region).inc()
+
+    def violation(self, region: str) -> None:
+        self._violations.labels(region).inc()
 
     def dead_letter(self, region: str) -> None:
         self._letters.labels(region).inc()

@@ -146,6 +146,7 @@ def conflict_of(row: Mapping[Any, Any]) -> Conflict:
         kept_stamp=Stamp(row["kept_time"], row["kept_region"]),
         lost=row["lost"],
         lost_stamp=Stamp(row["lost_time"], row["lost_region"]),
+        reason=row["reason"] or "",
     )
 
 

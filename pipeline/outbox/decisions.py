@@ -100,6 +100,14 @@ def read_decisions(connection: Connection, entity: str, limit: int) -> list[Deci
     return [DecisionRow(**row) for row in connection.execute(query).mappings()][::-1]
 
 
+def count_violations(connection: Connection, of: tuple[str, str], since: int) -> int:
+    """(entity, region): how often that region said of it what it may not say, since then (ms)."""
+    columns = decision.c
+    query = select(func.count()).where(columns.entity == of[0], columns.region == of[1], columns.time > since)
+    query = query.where(columns.outcome == Outcome.VIOLATION.value)
+    return int(connection.execute(query).scalar_one())
+
+
 class DecisionStore:
     """The store of the timer that deletes what is too old."""
 

@@ -15,13 +15,15 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline import wire
 from pipeline.core import topics
+from pipeline.core.authority import CORRECTION_DELAY_MS
 from pipeline.core.entities import Kind
 from pipeline.core.records import Conflict, Desired, Record, Stamp
 from pipeline.outbox import adoption, futile
 from pipeline.outbox.columns import UUID_MAX
-from pipeline.outbox.decisions import Decision, write_decisions
+from pipeline.outbox.decisions import Decision, count_violations, write_decisions
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.errors import StaleRecord
+from pipeline.outbox.ledger import HOUR_MS, Owner, read_unborn, write_conflicts
 from pipeline.outbox.mappings import (
     Mapping,
     canonical_by_local,
@@ -32,7 +34,7 @@ from pipeline.outbox.mappings import (
 )
 from pipeline.outbox.namesakes import read_removal, read_twin
 from pipeline.outbox.records import entity_row, read_graves
-from pipeline.outbox.schema import MESSAGE_MAX, NAME_MAX, conflict, dead_letter, entity, outbox, rmap
+from pipeline.outbox.schema import MESSAGE_MAX, NAME_MAX, dead_letter, entity, outbox, rmap
 from pipeline.outbox.statements import chunks, cut, insert_new, name_key, rows_by_key, upsert
 
 __all__ = ["Change", "DeadLetter", "HubStore", "Mapping", "NaturalKey", "StaleRecord", "Stored"]
@@ -60,13 +62,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One merge to be kept. `revision` is the one loaded, None for a record that is new."""
+    """One merge to be kept. `revision` is the one loaded, None for a record that is new. `later`: desired
+    states that are not sent now but by their region's timer, when they are due."""
 
     record: Record
     revision: int | None
     desired: tuple[Desired, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     mapping: Mapping | None = None
+    later: tuple[Desired, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +168,35 @@ class HubStore:
         with writing(self._engine) as connection:
             return adoption.adopt(connection, old_parent, new_parent, self._clock())
 
+    def unborn(self, entities: Collection[Owner]) -> set[Owner]:
+        """Which of these (UUID there, region) were not taken from their region, as the ledger says."""
+        with reading(self._engine) as connection:
+            return read_unborn(connection, entities)
+
+    def violations(self, entity: str, region: str) -> int:
+        """How often that region said of that entity what it may not say, within the last hour."""
+        with reading(self._engine) as connection:
+            return count_violations(connection, (entity, region), self._clock() - HOUR_MS)
+
     def commit(
-        self, changes: Sequence[Change], now: int, decisions: Sequence[Decision] = ()
+        self,
+        changes: Sequence[Change],
+        now: int,
+        decisions: Sequence[Decision] = (),
+        unborn: Sequence[Change] = (),
     ) -> list[tuple[int, Desired, bytes]]:
         """Keep a batch of merges and what was decided, all or none, and return one (outbox id, desired
-        state, message) for each desired state, in their order.
+        state, message) for each desired state, in their order. Of what is `unborn` only the conflicts are.
 
         The new revision of a record is the one given plus 1; 1 for a new one. Several changes of one record
         are kept in their order as one write. Raises `StaleRecord` when a record or a mapping was written by
         somebody else since it was loaded; nothing is kept then.
         """
-        if not changes and not decisions:
+        if not (changes or decisions or unborn):
             return []
         with writing(self._engine) as connection:
             write_decisions(connection, decisions, now)
+            write_conflicts(connection, [one for change in unborn for one in change.conflicts], now)
             return commit(connection, changes, now) if changes else []
 
     def published(self, ids: Sequence[int], now: int) -> None:
@@ -215,7 +234,8 @@ def commit(connection: Connection, changes: Sequence[Change], now: int) -> list[
     seen = [change.mapping for change in changes if change.mapping]
     wake(connection, write_mappings(connection, seen, now) | _ended(changes), now)
     futile.revive(connection, [(one.record, one.mapping) for one in changes if one.mapping], now)
-    _write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
+    write_conflicts(connection, [one for change in changes for one in change.conflicts], now)
+    _write_outbox(connection, [one for change in changes for one in change.later], now, CORRECTION_DELAY_MS)
     return _write_outbox(connection, [one for change in changes for one in change.desired], now)
 
 
@@ -247,42 +267,23 @@ def _write_entities(connection: Connection, changes: Sequence[Change], now: int)
         raise StaleRecord("a record was made by somebody else just now") from error
 
 
-def _write_conflicts(connection: Connection, conflicts: Sequence[Conflict], now: int) -> None:
-    rows = [
-        {
-            "entity": one.uuid,
-            "field": one.field,
-            "base": None if one.base is None else cut(one.base, MESSAGE_MAX),
-            "kept": cut(one.kept, MESSAGE_MAX),
-            "kept_time": one.kept_stamp.time,
-            "kept_region": one.kept_stamp.region,
-            "lost": cut(one.lost, MESSAGE_MAX),
-            "lost_time": one.lost_stamp.time,
-            "lost_region": one.lost_stamp.region,
-            "time": now,
-        }
-        for one in conflicts
-    ]
-    if rows:
-        connection.execute(insert(conflict), rows)
-
-
 def _write_outbox(
-    connection: Connection, desired: Sequence[Desired], now: int
+    connection: Connection, desired: Sequence[Desired], now: int, delay_ms: int = PUBLISH_LEASE_MS
 ) -> list[tuple[int, Desired, bytes]]:
     bodies = [wire.encode(one) for one in desired]
-    insert_new(connection, outbox, [_outbox_row(*pair, now) for pair in zip(desired, bodies, strict=True)])
+    rows = [_outbox_row(*pair, now, now + delay_ms) for pair in zip(desired, bodies, strict=True)]
+    insert_new(connection, outbox, rows)
     key = (outbox.c.entity, outbox.c.region, outbox.c.version)
-    rows = rows_by_key(
+    known = rows_by_key(
         connection, (*key, outbox.c.id), key, {(one.uuid, one.region, one.version) for one in desired}
     )
-    ids = {(row["entity"], row["region"], row["version"]): row["id"] for row in rows}
+    ids = {(row["entity"], row["region"], row["version"]): row["id"] for row in known}
     return [
         (ids[one.uuid, one.region, one.version], one, body) for one, body in zip(desired, bodies, strict=True)
     ]
 
 
-def _outbox_row(desired: Desired, body: bytes, now: int) -> dict[str, Any]:
+def _outbox_row(desired: Desired, body: bytes, now: int, due: int) -> dict[str, Any]:
     topic = topics.carrying(desired.region, revokes=desired.revokes)
     return {
         "routing_key": cut(f"{topic}/{desired.uuid}", NAME_MAX),
@@ -294,6 +295,6 @@ def _outbox_row(desired: Desired, body: bytes, now: int) -> dict[str, Any]:
         "region": desired.region,
         "state": "pending",
         "attempts": 0,
-        "due_time": now + PUBLISH_LEASE_MS,
+        "due_time": due,
         "revokes": desired.revokes,
     }

@@ -59,7 +59,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ConflictRow:
-    """One line of the ledger of conflicts, with the name that the entity has by now."""
+    """One line of the ledger of conflicts, with the name that the entity has by now. `reason`: why it counts
+    for nothing, where the region may not say it."""
 
     id: int
     entity: str
@@ -74,6 +75,7 @@ class ConflictRow:
     lost_time: int
     lost_region: str
     time: int
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

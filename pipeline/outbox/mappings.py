@@ -31,7 +31,8 @@ Key = tuple[str, str]
 class Mapping:
     """What was seen of one entity in one region: `source` is its canonical UUID, `uuid` its own one there,
     `parent` the canonical UUID of its parent there (None where nothing is known), `time` when, in ms. A
-    mapping that was written after `since` stays as it is."""
+    mapping that was written after `since` stays as it is. `instead`: what is absent gets this UUID there from
+    now on, since its own is used up, and is still to be made."""
 
     source: str
     region: str
@@ -41,6 +42,7 @@ class Mapping:
     present: bool
     time: int
     since: int | None = None
+    instead: str | None = None
 
 
 def is_present() -> ColumnElement[bool]:
@@ -149,7 +151,7 @@ def _after(before: RowMapping | dict[str, Any] | None, seen: Mapping, now: int) 
     same_uuid = before is not None and before["uuid"] == seen.uuid
     if not seen.present:
         # Never seen there: nothing to remove. Another UUID: word of one that was replaced since.
-        return {**before, "removed": seen.time, "modified": now} if before and held and same_uuid else None
+        return _gone(before, seen, now) if before and held and same_uuid else None
     if before is None:
         return {
             "source": seen.source,
@@ -168,6 +170,13 @@ def _after(before: RowMapping | dict[str, Any] | None, seen: Mapping, now: int) 
         return None
     after = {"uuid": seen.uuid, "parent": seen.parent, "removed": None, "confirmed": seen.time}
     return {**before, **after, "modified": now}
+
+
+def _gone(before: RowMapping | dict[str, Any], seen: Mapping, now: int) -> dict[str, Any]:
+    if seen.instead is None:
+        return {**before, "removed": seen.time, "modified": now}
+    anew = {"uuid": seen.instead, "parent": None, "removed": None, "confirmed": None, "modified": now}
+    return {**before, **anew}
 
 
 def _taken(connection: Connection, rows: dict[Key, dict[str, Any]]) -> list[Key]:

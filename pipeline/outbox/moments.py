@@ -23,6 +23,7 @@ _SAID: Final = {
     Outcome.REMOVED: "it was removed",
     Outcome.LOST: "what was changed there lost",
     Outcome.MISSED: "it is gone there, and nobody removed it",
+    Outcome.VIOLATION: "its region may not say that",
     Outcome.OUTDATED: "its worker had lost the entity to another one",
 }
 

@@ -20,6 +20,7 @@ from pipeline.outbox.schema import conflict, dead_letter, gap, hold, outbox, pro
 
 HOUR_MS: Final = 3_600_000
 STEPS: Final = 12
+DAY_MS: Final = 24 * HOUR_MS
 STEP_MS: Final = HOUR_MS // STEPS
 ENDS: Final = ("delivered", "dead")
 HELD: Final = "held"
@@ -71,6 +72,7 @@ class Standing:
     scan: LastScan | None = None
     proof: Proven | None = None
     holds: int = 0
+    violations: int = 0
     pulses: list[Pulse] = field(default_factory=list)
 
     @property
@@ -100,6 +102,7 @@ def overview(engine: Engine, now: int, modes: Mapping[str, str]) -> Overview:
             read(connection, found)
         _hour(connection, found, now)
         _held(connection, found, now)
+        _violations(connection, found, now)
         lost = connection.execute(select(func.count()).select_from(conflict)).scalar_one()
         unread = connection.execute(select(func.count()).select_from(dead_letter)).scalar_one()
     return Overview(tuple(found.values()), lost, unread)
@@ -159,6 +162,14 @@ def _held(connection: Connection, found: Found, now: int) -> None:
     for name, at, number in connection.execute(query.group_by(hold.c.region, step)):
         if name in found:
             found[name].hour[HELD][min(STEPS - 1, int(at))] += number
+
+
+def _violations(connection: Connection, found: Found, now: int) -> None:
+    """Of the last day."""
+    query = select(conflict.c.lost_region, func.count()).where(conflict.c.reason.is_not(None))
+    query = query.where(conflict.c.lost_region.in_(list(found)), conflict.c.time > now - DAY_MS)
+    for name, number in connection.execute(query.group_by(conflict.c.lost_region)):
+        found[name].violations = number
 
 
 def _pulses(connection: Connection, found: Found) -> None:

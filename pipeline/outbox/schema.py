@@ -190,7 +190,9 @@ conflict: Final = Table(
     Column("lost_time", BigInteger(), nullable=False),
     Column("lost_region", uuid(), nullable=False),
     Column("time", BigInteger(), nullable=False),
+    Column("reason", Text()),
     Index("ix_conflict_entity", "entity"),
+    Index("ix_conflict_region", "lost_region", "time"),
     **OPTIONS,
 )
 

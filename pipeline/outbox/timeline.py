@@ -161,8 +161,11 @@ def _calls(connection: Connection, ids: list[int]) -> list[Moment]:
 def _conflicts(connection: Connection, uuid: str) -> Iterator[Moment]:
     query = select(conflict).where(conflict.c.entity == uuid).order_by(conflict.c.id.desc()).limit(ROWS_SHOWN)
     for row in connection.execute(query).mappings():
-        text = f"{row['field']}: {row['kept']!r} of {row['kept_region']} won over {row['lost']!r}"
-        yield Moment(row["time"], "conflict", text, row["lost_region"])
+        if row["reason"]:
+            text = f"{row['field']} stays {row['kept']!r}, not {row['lost']!r}: {row['reason']}"
+        else:
+            text = f"{row['field']}: {row['kept']!r} of {row['kept_region']} won over {row['lost']!r}"
+        yield Moment(row["time"], "violation" if row["reason"] else "conflict", text, row["lost_region"])
 
 
 def _holds(connection: Connection, uuid: str) -> Iterator[Moment]:

@@ -145,6 +145,8 @@ class Carrier:
             words = CHANGED
         elif (step.wanted or {}).get("parent") in self._spared and step.told["drift"] == Drift.MISSING:
             words = PARENT_LEFT_OUT
+        elif _is_not_taken(step):
+            words = step.told["note"]
         else:
             return None
         self._spared.add(step.entity)
@@ -184,3 +186,10 @@ class Carrier:
         if steps:
             words = {step.id: step.message or "" for step in steps}
             await asyncio.to_thread(self._plans.settle, words, state)
+
+
+def _is_not_taken(step: StepRow) -> bool:
+    """Its region is no source for it: it stays there, and nowhere else."""
+    told = step.told
+    nothing = not (told["calls"] or told["elsewhere"] or told["differences"] or told["linked"])
+    return nothing and told["drift"] == Drift.CONFLICT

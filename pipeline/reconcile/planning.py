@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.agents.calls import minted
 from pipeline.agents.desk import Sighting
+from pipeline.agents.naming import minted
 from pipeline.agents.observe import by_the_log
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.compare import digest
@@ -107,8 +107,9 @@ class Planner:
 
     async def _listed(self, page: Sequence[Snapshot]) -> tuple[int, list[Step]]:
         """What the region was seen to hold. What moved to a later page meanwhile counts once."""
-        plain = [one for one in page if not (one.protected or is_makeshift(one))]
+        plain = [one for one in page if not (one.is_left_alone(known=True) or is_makeshift(one))]
         found = await asyncio.to_thread(self._known, plain)
+        found = [one for one in found if not one.seen.is_left_alone(known=one.record is not None)]
         fresh = [one for one in found if self._is_fresh(one.uuid)]
         for one in fresh:
             self._places.listed(one.seen.kind, one.uuid, one.fields["name"], one.fields["parent"])
@@ -156,6 +157,7 @@ class Planner:
             cause=CAUSE,
             lost=sighting.lost,
             created=sighting.created,
+            root_admin=seen.root_admin,
         )
         return Looked(observation, found.record, found.known)
 

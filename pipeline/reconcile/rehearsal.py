@@ -60,7 +60,7 @@ class Rehearsal:
 
     def merge(self, observations: Sequence[Observation]) -> dict[str, Change]:
         """The region's own UUID (of what is absent, the canonical one) → what would follow; without those of
-        which nothing would."""
+        which nothing would. What would not be taken is as it is there, with its line of the ledger."""
         seen = []
         for one in observations:
             self._offset += 1
@@ -68,7 +68,7 @@ class Rehearsal:
         found: dict[str, Change] = {}
         while seen:
             batch = self._merger.batch(seen)
-            for change in batch.changes:
+            for change in (*batch.changes, *batch.unborn):
                 found[change.mapping.uuid if change.mapping is not None else change.record.uuid] = change
             seen = seen[batch.taken :]
         return found

@@ -13,8 +13,9 @@ from pipeline.agents.apply import target_of
 from pipeline.agents.calls import founding
 from pipeline.core.drift import Drift, Step
 from pipeline.core.entities import Fields, Kind, Snapshot
+from pipeline.core.merge import LIFE
 from pipeline.core.plan import Call, Plan, plan
-from pipeline.core.records import Desired, Observation, Record
+from pipeline.core.records import Conflict, Desired, Observation, Record
 from pipeline.outbox.directory import Directory
 from pipeline.outbox.hub import Change
 from pipeline.outbox.region import Context, RegionStore
@@ -93,17 +94,17 @@ class Stepper:
         contexts = self._store.contexts(wanted)
         waits = self._directory.under_way(self._store.region, [one.uuid for one in wanted])
         cases = [
-            Case(looked, change, self._here(context, looked), waits.get(change.record.uuid, ""))
+            Case(looked, change, self._here(context, looked, change), waits.get(change.record.uuid, ""))
             for (looked, change), context in zip(found, contexts, strict=True)
         ]
         return [self._step(case) for case in cases]
 
-    def _here(self, context: Context, looked: Looked) -> Context:
+    def _here(self, context: Context, looked: Looked, change: Change) -> Context:
         """The context as it would be after the links of this plan."""
         known = self._locals_of
         context = replace(
             context,
-            local=looked.observation.uuid,
+            local=_local(looked, change),
             parents={uuid: known.get(uuid, local) for uuid, local in context.parents.items()},
             parent_local=known.get(context.parent, context.parent_local),
             parent_domain_local=known.get(context.parent_domain_local, context.parent_domain_local),
@@ -121,7 +122,7 @@ class Stepper:
         return Step(
             kind=record.kind,
             uuid=record.uuid,
-            local=seen.uuid,
+            local=_local(case.looked, case.change),
             path=self._places.path(record.kind, fields["name"], fields["parent"]),
             drift=Drift.CONFLICT if collision else _drift(case),
             here=case.here,
@@ -174,6 +175,12 @@ def _desired(looked: Looked, change: Change) -> Desired:
     return Desired(region, record.kind, record.uuid, record.version, record.desired_in(region), here)
 
 
+def _local(looked: Looked, change: Change) -> str:
+    """The UUID that it has there, or gets in the place of one that is used up."""
+    mapping = change.mapping
+    return mapping.instead if mapping is not None and mapping.instead else looked.observation.uuid
+
+
 def _never_was(looked: Looked) -> bool:
     record, region = looked.record, looked.observation.region
     return record is not None and record.region(region).confirmed is None
@@ -206,11 +213,19 @@ def _notes(case: Case, planned: Plan) -> list[str]:
     if case.here is not None and case.wanted is not None:
         notes += _unreachable(case.here, case.wanted, planned)
     notes += [
-        f"{one.field}: {one.kept!r} of {one.kept_stamp.region} wins over {one.lost!r} of "
+        _not_taken(one)
+        if one.reason
+        else f"{one.field}: {one.kept!r} of {one.kept_stamp.region} wins over {one.lost!r} of "
         f"{one.lost_stamp.region}"
         for one in case.change.conflicts
     ]
     return notes
+
+
+def _not_taken(one: Conflict) -> str:
+    if one.field == LIFE:
+        return f"{one.reason}: it stays {one.kept}"
+    return f"{one.reason}: {one.field} stays {one.kept!r}, not {one.lost!r}"
 
 
 def _unreachable(here: Fields, wanted: Fields, planned: Plan) -> list[str]:

@@ -75,13 +75,17 @@ def _plain(acts: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _objection(record: Record | None, row: ConflictRow) -> str | None:
+    if record is None and row.reason:
+        return f"it was not taken from {row.lost_region}, and stays there: let that region be a source for it"
     if record is None:
         return "the entity is known no more"
     return objection(record, conflict_of(asdict(row)))
 
 
 def _why(sources: Sources, row: ConflictRow) -> str:
-    """In the words of the rules that decided (core.merge, core.records)."""
+    """In the words of the rules that decided (core.merge, core.records, core.authority)."""
+    if row.reason:
+        return row.reason
     if row.field == "life":
         return "a removal wins over what was made below it"
     if sources.topology.master == row.kept_region:

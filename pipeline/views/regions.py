@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any, Final
 
+from pipeline.core.authority import told as told_of
 from pipeline.outbox.gaps import GapRow
 from pipeline.outbox.overview import Standing, overview
 from pipeline.views.sources import Lag, Params, Sources
@@ -27,7 +28,10 @@ def regions(sources: Sources, _params: Params) -> dict[str, Any]:
     )
     return {
         "time": now,
-        "regions": [_card(one, lag, now) for one in cards],
+        "regions": [
+            {**_card(one, lag, now), "source_for": told_of(sources.topology.sources.get(one.region))}
+            for one in cards
+        ],
         "hub_lag": lag.messages.get("hub"),
         "stopped": list(sources.stopped()),
         "lag_error": lag.error,
@@ -79,6 +83,8 @@ def _troubles(one: Standing, gap: GapRow, oldest: int | None) -> list[str]:
         told.append("something has been under way for long")
     if one.proof is not None and not one.proof.equal:
         told.append("it was not equal to the others when last looked at")
+    if one.violations:
+        told.append(f"it said {one.violations} things in the last day that it may not say")
     if one.mode not in ("", "apply"):
         told.append(f"mode {one.mode}: nothing is applied")
     return told

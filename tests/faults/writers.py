@@ -72,7 +72,9 @@ def _merged(hub: HubStore) -> list[Change]:
         regions = {**stored.record.regions, "r2": RegionState(confirmed=None)}
         newer = replace(stored.record, version=7, regions=regions)
         lost = Conflict(uuid, "name", "a", "b", Stamp(2, "r1"), "c", Stamp(1, "r2"))
-        changes.append(Change(newer, stored.revision, (desired(newer),), (lost,), at(newer, "r2")))
+        said = replace(lost, reason="r2 is not a source for /dom")
+        late = (desired(newer, version=8),)
+        changes.append(Change(newer, stored.revision, (desired(newer),), (lost, said), at(newer, "r2"), late))
     return changes
 
 

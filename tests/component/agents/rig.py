@@ -155,7 +155,7 @@ class Rig:
         sent: list[Desired] = []
         while seen:
             batch = self.merger.batch(seen)
-            sent += [one for _, one, _ in self.hub.commit(batch.changes, self.clock())]
+            sent += [one for _, one, _ in self.hub.commit(batch.changes, self.clock(), (), batch.unborn)]
             seen = seen[batch.taken :]
         return [one for one in sent if one.region == HERE]
 

@@ -156,8 +156,8 @@ async def test_a_refused_call(rig: Rig, instruments: Instruments) -> None:
 
 async def test_what_the_hub_decides(rig: Rig, instruments: Instruments) -> None:
     kafka = Topics()
-    place = Place("log", rig.clock, frozenset((FAR, HERE)), instruments)
-    merger = Merger(rig.hub, Topology((FAR, HERE)))
+    place = Place("log", rig.clock, frozenset((FAR, HERE, "r3")), instruments)
+    merger = Merger(rig.hub, Topology((FAR, HERE, "r3"), sources={"r3": ()}))
     hub = Hub(rig.hub, merger, cast(Publisher, kafka), place)
     instruments.watch_guard("hub", hub.guard)
     running = asyncio.create_task(hub.run(10))
@@ -167,6 +167,8 @@ async def test_what_the_hub_decides(rig: Rig, instruments: Instruments) -> None:
         changed(user(HERE, "usr", time=2_000), firstname="B"),  # neither knew of the other
         changed(user(HERE, "usr", time=2_000), firstname="B"),
         gone(FAR, Kind.USER, "usr"),
+        domain("r3", "theirs"),
+        changed(domain("r3", "dom"), networkdomain="theirs.example"),
     ]
     for offset, one in enumerate(observations):
         await _merged(hub, offset, wire.encode(one))
@@ -180,6 +182,9 @@ async def test_what_the_hub_decides(rig: Rig, instruments: Instruments) -> None:
     assert now.value("region_sync_observations_total", region=FAR, outcome="removed") == 1
     assert now.value("region_sync_observations_total", region=FAR, outcome="redelivered") == 1
     assert now.value("region_sync_conflicts_total", region=FAR) == 1
+    assert now.value("region_sync_observations_total", region="r3", outcome="violation") == 2
+    assert now.value("region_sync_violations_total", region="r3") == 2
+    assert now.total("region_sync_conflicts_total") == 1
     assert now.value("region_sync_dead_letters_total", region=HERE) == 1
     assert now.value("region_sync_dead_letters_total", region="") == 1
     assert now.total("region_sync_dead_letters_total") == 2

@@ -83,7 +83,7 @@ class Net:
         sent: list[Desired] = []
         while seen:
             batch = rig.merger.batch(seen)
-            sent += [one for _, one, _ in rig.hub.commit(batch.changes, rig.clock())]
+            sent += [one for _, one, _ in rig.hub.commit(batch.changes, rig.clock(), (), batch.unborn)]
             rig.kafka.messages += [
                 one for one in batch.below.hints(rig.hub) if one.topic == topics.events(HERE)
             ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -9,7 +10,7 @@ from pipeline.agents.merge import Batch, Merger, Seen
 from pipeline.core.entities import ROOT, Kind
 from pipeline.core.events import parse_event
 from pipeline.core.merge import Outcome
-from pipeline.core.records import Desired, Founder, Observation, Position, Record, Topology
+from pipeline.core.records import Desired, Founder, Observation, Position, Record, Sources, Topology
 from pipeline.outbox.hub import HubStore
 from tests.unit.outbox.builders import NOW, fields
 
@@ -35,10 +36,15 @@ class Log:
         batches = []
         while seen:
             batch = self.merger.batch(seen)
-            sent += [desired for _, desired, _ in self.store.commit(batch.changes, NOW, batch.decisions)]
+            rows = self.store.commit(batch.changes, NOW, batch.decisions, batch.unborn)
+            sent += [desired for _, desired, _ in rows]
             batches.append(batch)
             seen = seen[batch.taken :]
         return sent, batches
+
+    def go_on_from(self, offset: int) -> None:
+        """What is said next comes later in the log than what was merged before it."""
+        self._offsets = count(offset)
 
     def outcome(self, observation: Observation) -> Outcome:
         _, (batch,) = self.merge([self.seen(observation)])
@@ -61,6 +67,12 @@ class Log:
     def record(self, uuid: str) -> Record:
         return self.store.load([uuid])[uuid].record
 
+    def record_sent(self, uuid: str, region: str) -> list[Desired]:
+        """What is on its way to that region, the newest alone."""
+        record = self.record(uuid)
+        newest = record.region(region).sent[-1]
+        return [Desired(region, record.kind, uuid, newest.version, newest.fields, None)]
+
     def applied(self, *desired: Desired) -> None:
         """The regions have done as they were told, each under the canonical UUID."""
         self.say(
@@ -71,8 +83,9 @@ class Log:
         )
 
 
-def new_log(store: HubStore) -> Log:
-    return Log(store, Merger(store, Topology(REGIONS)))
+def new_log(store: HubStore, sources: Mapping[str, Sources] | None = None) -> Log:
+    """`sources`: what regions are limited to; none is where it is not given."""
+    return Log(store, Merger(store, Topology(REGIONS, sources=sources or {})))
 
 
 def domain(region: str, uuid: str, name: str = "", parent: str = ROOT, *, time: int = NOW) -> Observation:

@@ -99,7 +99,8 @@ def test_users_come_oldest_first() -> None:
 def test_only_what_is_the_regions_own_is_protected() -> None:
     accounts = recorded("read.listAccounts.details.min")["listaccountsresponse"]["account"]
     found = [snapshot(Kind.ACCOUNT, obj, OWN) for obj in accounts]
-    assert {one.fields["name"] for one in found if one.protected and one.fields} == {"admin", "svc-sync"}
+    left = {one.fields["name"]: one.root_admin for one in found if one.protected and one.fields}
+    assert left == {"admin": False, "svc-sync": False, "ra-type1": True, "ra-role": True}
     assert all(user.protected == one.protected for one in found for user in one.users)
     assert any(one.users for one in found if not one.protected)
 
@@ -131,6 +132,18 @@ def test_accounts_that_are_never_touched(more: dict[str, Any]) -> None:
     account = item("account.create.full", "account")
     assert snapshot(Kind.ACCOUNT, {**account, **more}, OWN).protected
     assert not snapshot(Kind.ACCOUNT, account, OWN).protected
+
+
+@pytest.mark.parametrize("more", [{"accounttype": 1}, {"roletype": "Admin"}])
+def test_root_administrators_are_left_alone_until_they_were_known_as_less(more: dict[str, Any]) -> None:
+    account = item("account.create.full", "account")
+    for found in (snapshot(Kind.ACCOUNT, {**account, **more}, OWN), snapshot(Kind.USER, _user(**more), OWN)):
+        assert (found.protected, found.root_admin) == (True, True)
+        assert found.is_left_alone(known=False)
+        assert not found.is_left_alone(known=True)
+    own = snapshot(Kind.USER, _user(**more, id=OWN.user), OWN)
+    assert (own.protected, own.root_admin) == (True, False)
+    assert own.is_left_alone(known=True), "our own user is never told, whatever it is made"
 
 
 @pytest.mark.parametrize("kind", list(Kind))

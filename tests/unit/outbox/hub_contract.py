@@ -22,6 +22,7 @@ from pipeline.outbox.hub import (
     HubStore,
     StaleRecord,
 )
+from pipeline.outbox.ledger import HOUR_MS, LINES_PER_ENTITY, LINES_PER_HOUR
 from pipeline.outbox.region import RegionStore
 from tests.unit.outbox.builders import (
     NOW,
@@ -36,6 +37,14 @@ from tests.unit.outbox.builders import (
     seen_in,
     settled,
 )
+
+
+def fought(entity: str) -> Conflict:
+    return Conflict(entity, "name", "base", "kept", Stamp(1, "r1"), "lost", Stamp(2, "r2"))
+
+
+def violation(entity: str, lost: str, region: str = "r2") -> Conflict:
+    return Conflict(entity, "name", "base", "kept", Stamp(1, "r1"), lost, Stamp(2, region), "why")
 
 
 class HubContract:
@@ -202,6 +211,66 @@ class HubContract:
         assert hub.children([], "r1") == []
         hub.published([], NOW)
         hub.keep_dead_letters([])
+
+    def test_what_a_region_may_not_say_is_written_down_once(self, hub: HubStore, engine: Engine) -> None:
+        hub.commit([Change(record(Kind.DOMAIN, "d1"), None, conflicts=(fought("d1"),))], NOW)
+        again = (violation("d1", "x" * 9000), violation("d1", "x" * 9000), violation("d1", "y"))
+        for _ in range(2):
+            hub.commit([], NOW, (), [Change(record(Kind.DOMAIN, "d1"), None, conflicts=again)])
+        hub.commit([], NOW, (), [Change(record(Kind.DOMAIN, "d2"), None, conflicts=(violation("d2", "y"),))])
+
+        lines = rows(engine, schema.conflict)
+        assert [(line["entity"], line["lost"][:1], line["reason"]) for line in lines] == [
+            ("d1", "l", None),
+            ("d1", "x", "why"),
+            ("d1", "y", "why"),
+            ("d2", "y", "why"),
+        ]
+        assert rows(engine, schema.entity) != [] and hub.load(["d2"]) == {}, "of what is unborn only the line"
+
+    def test_a_flood_of_them_has_bounds(self, hub: HubStore, engine: Engine) -> None:
+        def say(entity: str, count: int, region: str = "r2", now: int = NOW) -> int:
+            before = len(rows(engine, schema.conflict))
+            lines = tuple(violation(entity, f"{entity} {now} {one}", region) for one in range(count))
+            hub.commit([], now, (), [Change(record(Kind.DOMAIN, entity), None, conflicts=lines)])
+            return len(rows(engine, schema.conflict)) - before
+
+        assert say("d", LINES_PER_ENTITY + 5) == LINES_PER_ENTITY
+        assert say("d", 1, now=NOW + HOUR_MS + 1) == 0, "of an entity for as long as they are kept"
+        assert say("d", 3, "r3") == 3, "another region's"
+        written = sum(
+            say(f"e{one}", LINES_PER_ENTITY) for one in range(LINES_PER_HOUR // LINES_PER_ENTITY + 2)
+        )
+        assert LINES_PER_ENTITY + written == LINES_PER_HOUR
+        assert say("f", 1) == 0
+        assert say("f", 1, "r3") == 1
+        assert say("f", 1, now=NOW + HOUR_MS + 1) == 1, "an hour later"
+
+    def test_what_was_not_taken_from_its_region_is_known(self, hub: HubStore) -> None:
+        birth = replace(violation("d1", "present"), field="life", kept="absent")
+        removal = replace(violation("d2", "removed"), field="life", kept="present")
+        lines = (birth, removal, violation("d3", "x"))
+        hub.commit([], NOW, (), [Change(record(Kind.DOMAIN, "d1"), None, conflicts=lines)])
+
+        assert hub.unborn([(one, "r2") for one in ("d1", "d2", "d3", "d4")]) == {("d1", "r2")}
+        assert hub.unborn([("d1", "r1")]) == set()
+        assert hub.unborn([]) == set()
+
+    def test_what_is_absent_gets_another_uuid_at_once(self, hub: HubStore, engine: Engine) -> None:
+        one = record(Kind.DOMAIN, "d1")
+        keep(hub, one, regions=("r1", "r2"))
+        stored = hub.load(["d1"])["d1"]
+        gone = replace(at(one, "r2", present=False), instead="d1-again")
+        hub.commit([Change(stored.record, stored.revision, mapping=gone)], NOW)
+
+        held = row(engine, schema.rmap, source="d1", region_id="r2")
+        assert (held["uuid"], held["parent"], held["confirmed"], held["removed"]) == (
+            "d1-again",
+            None,
+            None,
+            None,
+        )
+        assert hub.canonical([("r2", "d1"), ("r2", "d1-again")]) == {("r2", "d1-again"): "d1"}
 
     def test_conflicts_are_written_down(self, hub: HubStore, engine: Engine) -> None:
         lost = Conflict("d1", "name", "base", "kept", Stamp(1, "r1"), "x" * 9000, Stamp(2, "r2"))

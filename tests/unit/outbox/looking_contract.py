@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from pipeline.core.entities import ROOT, Kind
-from pipeline.core.records import Value
+from pipeline.core.records import Conflict, Stamp, Value
 from pipeline.core.removal import Asked, Limits, Policy
 from pipeline.outbox import schema
 from pipeline.outbox.acting import ActStore, By
@@ -18,7 +18,7 @@ from pipeline.outbox.gaps import GapStore
 from pipeline.outbox.holds import Pending
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.listing import Cut, Wanted, conflicts, letters, outbox_rows
-from pipeline.outbox.overview import HOUR_MS, STEP_MS, overview
+from pipeline.outbox.overview import DAY_MS, HOUR_MS, STEP_MS, overview
 from pipeline.outbox.proofs import Proof, keep_proofs
 from pipeline.outbox.region import CallRow, RegionStore
 from pipeline.outbox.searching import names, search
@@ -31,6 +31,22 @@ class LookingContract:
     @pytest.fixture
     def hub(self, engine: Engine) -> HubStore:
         return HubStore(engine, Clock())
+
+    def test_what_a_region_may_not_say_is_counted_for_a_day_and_has_its_reason(
+        self, engine: Engine, hub: HubStore
+    ) -> None:
+        line = Conflict("u1", "email", "e", "e", Stamp(1, "r1"), "evil", Stamp(2, "r2"), "r2 is not a source")
+        keep(hub, record(Kind.USER, "u1", "ann", "a1"))
+        for now, lost in ((NOW - DAY_MS, "old"), (NOW - 1, "evil"), (NOW, "worse")):
+            said = Change(record(Kind.USER, "u1"), None, conflicts=(replace(line, lost=lost),))
+            hub.commit([], now, (), [said])
+        found = {one.region: one.violations for one in overview(engine, NOW, {"r1": "", "r2": ""}).regions}
+        assert found == {"r1": 0, "r2": 2}
+        assert {one.reason for one in conflicts(engine, Cut()).rows} == {"r2 is not a source"}
+        shown = history(engine, "u1")
+        assert shown is not None
+        told = [one.text for one in shown.moments if one.what == "violation"]
+        assert "email stays 'e', not 'evil': r2 is not a source" in told
 
     def test_a_list_is_walked_by_key_both_ways(self, engine: Engine, hub: HubStore) -> None:
         users = [record(Kind.USER, f"u{number}", f"n{number}", "a1") for number in range(7)]

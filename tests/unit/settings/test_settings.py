@@ -10,7 +10,10 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from pipeline.check.everything import of_settings
+from pipeline.core.entities import Kind
 from pipeline.core.mode import Mode
+from pipeline.core.records import Source
 from pipeline.core.removal import HOUR_MS, Limits, Losses, Policy
 from pipeline.settings import ALL, HUB, Environment, Role, Settings, SettingsError, load
 
@@ -502,6 +505,64 @@ def test_a_region_s_mode_and_its_limits() -> None:
 )
 def test_wrong_limits(changes: dict[str, Any], words: str) -> None:
     assert words in refused(regions(**changes))
+
+
+def test_a_region_may_say_everything_unless_the_settings_limit_it() -> None:
+    rules = parse({"regions": [BERLIN, TOKYO | {"authoritative_for": []}]}).rules()
+    assert rules.sources == {"berlin": None, "tokyo": ()}
+    given = [{"domain": "/acme/sales", "kinds": ["Account", "User"]}, {"domain": "/"}]
+    assert parse(regions(authoritative_for=given)).rules().sources["berlin"] == (
+        Source(("acme", "sales"), frozenset({Kind.ACCOUNT, Kind.USER})),
+        Source(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            [{"domain": "acme"}],
+            "[number 1].domain: 'acme' is no path: it must begin with '/'",
+        ),
+        (
+            [{"domain": "/acme/"}],
+            "[number 1].domain: '/acme/' names a domain without a name",
+        ),
+        (
+            [{"domain": "//acme"}],
+            "[number 1].domain: '//acme' names a domain without a name",
+        ),
+        ([{"kinds": ["Host"]}], "kinds: 'Host' is no kind: write some of Domain, Account, User"),
+        ([{"kinds": ["user"]}], "kinds: 'user' is no kind: write some of Domain, Account, User"),
+        ([{"kinds": [{}]}], "kinds: '{}' is no kind: write some of Domain, Account, User"),
+        ([{"kinds": []}], "kinds: is empty, or names a kind twice"),
+        ([{"kinds": ["User", "User"]}], "kinds: is empty, or names a kind twice"),
+        ([{"kinds": "User"}], "kinds: is not a list"),
+        ([{"domain": "/a"}, {"domain": "/A"}], "authoritative_for: /A is there twice (case does not count)"),
+        ([{"path": "/a"}], "authoritative_for[number 1].path: is not a known key"),
+        ("/a", "authoritative_for: is not a list"),
+    ],
+)
+def test_wrong_authority(given: Any, words: str) -> None:
+    told = refused(regions(authoritative_for=given))
+    assert words in told
+    assert told.startswith("regions.yaml: regions[berlin].authoritative_for")
+
+
+def test_check_tells_what_a_region_is_a_source_for_and_what_nobody_is() -> None:
+    def told(*given: Any) -> list[str]:
+        two = [BERLIN | {"authoritative_for": given[0]}, TOKYO | {"authoritative_for": given[1]}]
+        return [
+            f"{one.region} {one.detail}"
+            for one in of_settings(parse({"regions": two}))
+            if "source" in one.detail
+        ]
+
+    assert told(None, None) == []
+    assert told(None, []) == ["tokyo is a source for nothing: it is a mirror"]
+    found = told([{"domain": "/a"}], [{"kinds": ["User"]}])
+    assert found[:2] == ["berlin is a source for /a", "tokyo is a source for / (User)"]
+    assert "no region is a source for everything" in found[2]
 
 
 def test_processes_of_one_machine_have_pages_of_their_own() -> None:
