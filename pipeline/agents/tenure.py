@@ -88,9 +88,8 @@ class Tenure:
             while not self._term:
                 renewals = self._renewals
                 term = await asyncio.to_thread(self._next_term)
-                if (
-                    renewals == self._renewals
-                ):  # else it is from before: others may have had a later one since
+                # Else it was given before partitions were: others may have had a later one since.
+                if renewals == self._renewals:
                     self._term = term
         return Held(partition, given, self._term)
 

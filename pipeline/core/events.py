@@ -39,7 +39,7 @@ spoken before. Whoever gets it has the entity now, and needs a term that says so
 OWN: Final = frozenset({HINT, SCAN, ABSENT, AGAIN})
 
 UNPROMPTED: Final = frozenset({SCAN, ABSENT, AGAIN})
-"""What a scan says by itself: nobody said that anything changed."""
+"""What a scan, or the hub, says by itself: nobody said that anything changed."""
 
 KNOWN: Final[Mapping[str, bool]] = MappingProxyType(
     {

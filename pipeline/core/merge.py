@@ -125,7 +125,7 @@ def is_causal(state: RegionState, name: str, current: Value) -> bool:
 def _outdated(record: Record, seen: Observation, at: Position) -> Merged:
     """Rule 8, what follows: its calls may have come late too, after those of the worker behind it. So what it
     wrote is no news from that region, as if it were on its way, and the region gets the record once more.
-    What it only read is dropped: the hub has it read again."""
+    What it only read is dropped. The hub has either read again."""
     passed, wanted = _passed(record, at), record.desired_in(seen.region)
     if not seen.wrote or seen.applied is None or seen.fields in (None, wanted):
         return Merged(passed, Outcome.OUTDATED)

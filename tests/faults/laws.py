@@ -162,7 +162,7 @@ def _undone(own: Sequence[Write], last: int) -> bool:
     for one in own[: last + 1]:
         if one.region == own[last].region:
             here = [*here, one] if one.by_person else []
-    return len(here) > 1 and here[0].before == own[last].after
+    return any(own[last].after in (one.before, one.after) for one in here[:-1])
 
 
 def _label(uuid: str, own: Sequence[Write]) -> str:

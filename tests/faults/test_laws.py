@@ -134,12 +134,16 @@ def test_who_spoke_last_and_knew_must_be_heard(then: tuple[str, int], broken: bo
     assert not judge(writes, held, [(U, "state", "locked")]).lost
 
 
+@pytest.mark.parametrize("made_by_person", [False, True])
 @pytest.mark.parametrize("written_there", [False, True])
-def test_what_was_taken_back_is_not_lost_unless_the_sync_wrote_there_meanwhile(written_there: bool) -> None:
+def test_what_was_taken_back_is_not_lost_unless_the_sync_wrote_there_meanwhile(
+    written_there: bool, made_by_person: bool
+) -> None:
     """Somebody locks a user and enables it again, while it is disabled elsewhere."""
     between = [Write("r2", False, U, "state", "locked", "disabled", 4)] * written_there
     before = "disabled" if written_there else "locked"
     writes = [
+        Write("r2", made_by_person, U, "state", None, "enabled", 0),
         Write("r1", True, U, "state", "enabled", "disabled", 1),
         Write("r2", True, U, "state", "enabled", "locked", 3),
         *between,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 
 from pipeline.cli.program import call
-from pipeline.outbox.engine import migrate, open_database
 
 REGION = "{{name: {0}, host: 'http://127.0.0.1:1', api_key: k, secret_key: s, timeout_s: 2}}"
 
@@ -45,15 +43,6 @@ def region_sync(capsys: pytest.CaptureFixture[str]) -> Call:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'audit.db'}"
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    """That database, with tables and nothing in them."""
-    migrate(url)
-    opened = open_database(url)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

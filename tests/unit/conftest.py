@@ -1,4 +1,4 @@
-"""A SQLite database of the test's own."""
+"""A SQLite database of the test's own, with tables and nothing in them. A folder may say where, by `url`."""
 
 from __future__ import annotations
 
