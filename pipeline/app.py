@@ -189,7 +189,7 @@ def _desk(
     )
     store = RegionStore(wiring.engine, region.name, wiring.clock)
     watch = Watch(tenure, wiring.instruments, signs)
-    resources = Resources(client, settings.key_policy(region))
+    resources = Resources(client, settings.key_policy(region), limits=region.limits)
     return Desk(resources, store, publisher, wiring.clock, watch)
 
 

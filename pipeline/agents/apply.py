@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipeline.agents import ending
+from pipeline.agents.awaited import Awaited, put_off
 from pipeline.agents.calls import Caller, Found, ParentGone
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.doubt import Doubts
-from pipeline.agents.keys import KeyAwaited, put_off
 from pipeline.agents.removal import Remover
 from pipeline.agents.report import tell_applied
 from pipeline.agents.tenure import Lost
@@ -84,7 +84,7 @@ class Applier:
                 settlement, told = ending.below_itself(desired, context, self._desk.clock()), False
             except PermanentError as error:
                 settlement, told = ending.refused(desired, context, error, self._desk.clock()), False
-            except KeyAwaited as error:
+            except Awaited as error:
                 settlement, told = await put_off(self._desk, desired, context, error, calls), False
             except ParentGone:
                 settlement, told = await self._without_parent(desired, context), False

@@ -15,12 +15,13 @@ from typing import Any, Final, Protocol
 
 from pipeline.agents.desk import Desk
 from pipeline.agents.keys import KeyAwaited, Keys
+from pipeline.agents.limits import set_limits
 from pipeline.agents.naming import minted
 from pipeline.cloudstack.errors import NameTaken, NotFound, Refused, UuidUsed
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
 from pipeline.core.makeshift import STAND_IN, is_stand_in
-from pipeline.core.plan import Call, Plan, Target, state_calls
+from pipeline.core.plan import SET_LIMIT, Call, Plan, Target, state_calls
 from pipeline.core.records import Desired, Founder
 
 ACCOUNT_TOO: Final = frozenset({"enableUser", "lockUser"})
@@ -67,9 +68,10 @@ class Caller:
         self._exclusive = exclusive
 
     async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Carried:
-        """Raises as the client does, `ParentGone`, `KeyAwaited`, and `Found`."""
+        """Raises as the client does, `ParentGone`, `Awaited`, and `Found`."""
         seen: Snapshot | None = actual
-        for call in planned.calls:
+        limits = [call for call in planned.calls if call.command == SET_LIMIT]
+        for call in planned.calls[: len(planned.calls) - len(limits)]:  # limits come last
             before = seen or actual
             try:
                 setting = self._set_keys if call.key else self._call
@@ -85,10 +87,11 @@ class Caller:
             except KeyAwaited as error:
                 raise KeyAwaited(str(error), error.wait_ms, before) from None
             seen = await self._after(target, call, answer, before)
-        if seen is None:
-            seen = await self._desk.resources.read(target.kind, target.uuid)
+        limited = await set_limits(self._desk.client, limits, self._desk.resources.root, seen)
+        seen = limited.seen or await self._desk.resources.read(target.kind, target.uuid)
         if target.kind is Kind.ACCOUNT:
             await self._dismiss_stand_ins(seen)
+        limited.check(seen)
         return Carried(seen)
 
     async def _call(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.cloudstack.resources import Resources
-from pipeline.core.entities import ROOT, Kind, Snapshot
+from pipeline.core.entities import ROOT, Kind, Snapshot, alike
 from pipeline.core.errors import PermanentError
 from pipeline.core.events import ABSENT, HINT, OWN, SCAN, UNPROMPTED, Event
 
@@ -98,7 +98,8 @@ class Observer:
         changed = [
             one.uuid
             for one in page
-            if one.fields != known.get(one.uuid) and not one.is_left_alone(known=one.uuid in known)
+            if not alike(one.kind, one.fields, known.get(one.uuid))
+            and not one.is_left_alone(known=one.uuid in known)
         ]
         await self._hint(event, changed)
         return [one.uuid for one in page]

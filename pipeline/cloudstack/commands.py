@@ -43,6 +43,7 @@ CHANGES: Final = (
     "moveUser",
     "updateAccount",
     "updateDomain",
+    "updateResourceLimit",
     "updateUser",
 )
 ALL: Final = READS + CHANGES

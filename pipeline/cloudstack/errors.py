@@ -13,7 +13,8 @@ package.
        ├─ NameTaken      another domain, account or user has the name
        ├─ UuidUsed       the UUID was used once in that region, and can never be used there again
        ├─ NotEmpty       a domain that still has something below it
-       └─ BelowItself    a domain that is to be moved below what is below it
+       ├─ BelowItself    a domain that is to be moved below what is below it
+       └─ OverParent     a limit above what the domain that it is in allows
 
 A call that failed may have been carried out all the same (a timeout after it was sent, a job given up):
 whoever calls again reads first. In: command, HTTP status and body. Out: the error, or None. Called by the
@@ -86,6 +87,10 @@ class BelowItself(Refused):
     """A domain can't be moved below what is below it here: that has to go elsewhere first."""
 
 
+class OverParent(Refused):
+    """A limit can't be greater than that of the domain above: that has to be raised first."""
+
+
 _PARAM: Final = re.compile(r"Invalid parameter (\w+) value=")
 
 _NOT_FOUND: Final = re.compile(
@@ -100,7 +105,14 @@ _NAME_TAKEN: Final = re.compile(r"^(?!.*\bAPI key\b).*(?:already exists|with the
 _UUID_USED: Final = re.compile(r"^\s*Entity already exists\s*$")
 _DOMAIN_UUID_USED: Final = re.compile(r'DomainVO.*"domain" is null')
 _BELOW_ITSELF: Final = re.compile(r"cannot be one of its children")
+_OVER_PARENT: Final = re.compile(r"maximum allowed resource limit|exceed", re.IGNORECASE)
+"""Of 4.22 a domain's (source: ResourceLimitManagerImpl); of early versions an account's too."""
 _NOT_EMPTY: Final = re.compile(r"make sure all users and sub domains have been removed", re.IGNORECASE)
+
+_OF_COMMAND: Final[Mapping[str, tuple[type[Refused], re.Pattern[str]]]] = {
+    "moveDomain": (BelowItself, _BELOW_ITSELF),
+    "updateResourceLimit": (OverParent, _OVER_PARENT),
+}
 
 _SYNCED: Final = re.compile(r"(?:create|update|move|enable|lock|disable|delete)(?:Domain|Account|User)$")
 
@@ -199,8 +211,9 @@ def _verdict(command: str, code: int, text: str) -> type[Refused]:
         return UuidUsed
     if _NOT_EMPTY.search(text):
         return NotEmpty
-    if command == "moveDomain" and _BELOW_ITSELF.search(text):
-        return BelowItself
+    own, words = _OF_COMMAND.get(command, (Refused, None))
+    if words is not None and words.search(text):
+        return own
     if _SYNCED.match(command) and _NAME_TAKEN.search(text):
         return NameTaken
     return NotFound if _NOT_FOUND.search(text) else Refused

@@ -7,7 +7,7 @@ The objects' fields: golden/ (bulk listings), and cloudstack.md for what is abse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from pipeline.cloudstack.errors import Garbled
 from pipeline.core.entities import API_KEY, ENABLED, ROOT, Fields, Kind, Snapshot
 from pipeline.core.events import Unreadable, parse_time
 from pipeline.core.keys import fingerprint
+from pipeline.core.limits import BORROWED, TYPES, limit_text
 from pipeline.core.soundness import TEXT_MAX, UUID_MAX, is_text
 
 PROJECT_ACCOUNT: Final = 5
@@ -38,13 +39,15 @@ def nowhere(_domain: str) -> bool:
 class Identity:
     """What a region's own things are called: root domain, our user and account, and the accounts of the
     region's own (`reserved`: default and system accounts), all by UUID. `shares_keys` says of a domain
-    whether its users' keys are told, by their fingerprint."""
+    whether its users' keys are told, by their fingerprint; `tells_limits`: those of domains and accounts are,
+    as far as a listing shows them."""
 
     root: str
     user: str
     account: str
     reserved: frozenset[str] = frozenset()
     shares_keys: Callable[[str], bool] = nowhere
+    tells_limits: bool = False
 
 
 def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
@@ -80,6 +83,7 @@ def _domain(obj: Object, identity: Identity) -> Fields:
         "name": _text(obj, "name"),
         "networkdomain": _text(obj, "networkdomain"),
         "parent": _domain_id(_text(obj, "parentdomainid"), identity),
+        **_limits(obj, identity, BORROWED),
     }
 
 
@@ -90,7 +94,16 @@ def _account(obj: Object, identity: Identity) -> Fields:
         "role": _text(obj, "rolename"),
         "state": _state(obj),
         "parent": _domain_id(_text(obj, "domainid"), identity),
+        **({} if is_root_admin(obj) else _limits(obj, identity)),  # whoever is one has none
     }
+
+
+def _limits(obj: Object, identity: Identity, but: Collection[str] = ()) -> Fields:
+    """Of the types that this region knows, and shows here."""
+    if not identity.tells_limits:
+        return {}
+    shown = ((one.field, limit_text(obj.get(one.listed))) for one in TYPES if one.name not in but)
+    return {name: text for name, text in shown if text is not None}
 
 
 def _user(obj: Object, identity: Identity) -> Fields:

@@ -143,7 +143,8 @@ class Region(Part):
     `domain`. `full_scan_interval`: milliseconds between two full scans; 0 or None: never. `sealing_key`:
     users' API keys are sealed for it; None: they neither go there nor come from there.
     `sealing_private_keys`: its worker's alone, the newest first. `authoritative_for`: None: everything; an
-    empty list: nothing, the region is a mirror."""
+    empty list: nothing, the region is a mirror. `limits`: the resource limits of domains and accounts are
+    carried to and from it; reading an account then takes three times as long."""
 
     name: str
     host: str
@@ -168,6 +169,7 @@ class Region(Part):
     sealing_key: str | None = None
     sealing_private_keys: tuple[SecretStr, ...] = Field(default=(), max_length=8)
     authoritative_for: tuple[Authority, ...] | None = None
+    limits: bool = False
 
     @property
     def sources(self) -> Sources:

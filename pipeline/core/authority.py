@@ -71,7 +71,7 @@ def said(record: Record | None, seen: Observation, merged: Merged) -> frozenset[
     news = {
         name
         for name, text in seen.fields.items()
-        if name in now and (name in lost or (now[name] != record.fields[name] and now[name].text == text))
+        if name in now and (name in lost or (now[name] != record.fields.get(name) and now[name].text == text))
     }
     return frozenset(n for n in news if not (is_ours(seen, n) or is_echo(state, n, seen.fields[n])))
 
@@ -111,12 +111,13 @@ def heard(seen: Observation, refused: Refusal) -> Observation:
 
 
 def violated(record: Record | None, seen: Observation, merged: Merged, refused: Refusal) -> Merged:
-    """What the merge came to, with a line for each thing that was not heard."""
+    """What the merge came to, with a line for each thing that was not heard; none for an optional field that
+    the record does not have yet: nothing stays, and nothing is lost."""
     known = {} if record is None else record.region(seen.region).confirmed or {}
     lines = tuple(
         _line(record, seen, name, known, refused.reason)
         for name in sorted(refused.names)
-        if name == LIFE or seen.fields is not None
+        if name == LIFE or (seen.fields is not None and record is not None and name in record.fields)
     )
     outcome = Outcome.VIOLATION if merged.outcome in _QUIET else merged.outcome
     return replace(merged, outcome=outcome, conflicts=(*merged.conflicts, *lines))

@@ -12,6 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from pipeline.core.limits import ACCOUNT_LIMITS, DOMAIN_LIMITS
+
 
 class Kind(StrEnum):
     """The kinds of entity, by the words CloudStack's bus uses for them."""
@@ -43,7 +45,11 @@ a cleared network domain is "", one never set is missing)."""
 API_KEY: Final = "apikey"
 """The field that stands for a user's pair of keys: a fingerprint of the API key, "" for none."""
 
-_OPTIONAL: dict[Kind, tuple[str, ...]] = {Kind.DOMAIN: (), Kind.ACCOUNT: (), Kind.USER: (API_KEY,)}
+_OPTIONAL: dict[Kind, tuple[str, ...]] = {
+    Kind.DOMAIN: DOMAIN_LIMITS,
+    Kind.ACCOUNT: ACCOUNT_LIMITS,
+    Kind.USER: (API_KEY,),
+}
 
 OPTIONAL: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_OPTIONAL)
 """Fields that a region tells only where its settings say so, user by user. One that it does not tell is not
@@ -56,8 +62,20 @@ too: only the region itself knows the types of its roles."""
 NEVER_CLEARED: Final = frozenset({"timezone", API_KEY})
 """Fields that no call makes empty once they are set: an empty one is what creation left, never a change."""
 
+DEFAULTED: Final = frozenset(ACCOUNT_LIMITS)
+"""Fields that have a value from the start which nobody gave: where no limit is set, a region shows its own
+default. So the first word of one is no change (`core.first`)."""
+
 Fields = Mapping[str, str]
 """Field name → value, for all fields of the kind."""
+
+
+def alike(kind: Kind, one: Fields | None, other: Fields | None) -> bool:
+    """Whether nothing differs that both tell of: not every listing shows the optional fields."""
+    if one is None or other is None:
+        return one is other
+    untold = {name for name in OPTIONAL[kind] if (name in one) is not (name in other)}
+    return all(one.get(name) == other.get(name) for name in (one.keys() | other.keys()) - untold)
 
 
 @dataclass(frozen=True, slots=True)

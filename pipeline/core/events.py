@@ -41,6 +41,9 @@ OWN: Final = frozenset({HINT, SCAN, ABSENT, AGAIN})
 UNPROMPTED: Final = frozenset({SCAN, ABSENT, AGAIN})
 """What a scan, or the hub, says by itself: nobody said that anything changed."""
 
+LIMIT_CHANGED: Final = "RESOURCE.LIMIT.UPDATE"
+"""Somebody set a limit of a domain or an account (recordings limit.update.domain, limit.update.account)."""
+
 KNOWN: Final[Mapping[str, bool]] = MappingProxyType(
     {
         "DOMAIN.CREATE": True,
@@ -54,7 +57,7 @@ KNOWN: Final[Mapping[str, bool]] = MappingProxyType(
         "ACCOUNT.DELETE": True,
         "ACCOUNT.MARK.DEFAULT.ZONE": False,  # placement differs by region
         "API.KEY.ACCESS.UPDATE": False,  # a setting for keys, on an account or a user
-        "RESOURCE.LIMIT.UPDATE": False,  # limits belong to a region's capacity
+        LIMIT_CHANGED: True,  # where limits are carried; a read that finds nothing new elsewhere
         "USER.CREATE": True,
         "USER.UPDATE": True,
         "USER.ENABLE": True,

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.core.entities import NEVER_CLEARED
+from pipeline.core.first import as_found, first_told, giving_way, is_left_by_creation
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -27,7 +28,6 @@ from pipeline.core.records import (
     Stamp,
     Topology,
     Value,
-    first_told,
     remembered,
 )
 from pipeline.core.urgency import marked
@@ -195,11 +195,11 @@ def _present(
         current = merged.get(name)
         orphaned = name == PARENT and current is not None and current.text in graves and text not in graves
         known = is_ours(seen, name) or is_echo(state, name, text)
-        offered = Value(text, Stamp(seen.time, seen.region))
         if current is None or text == current.text or (known and not orphaned):
             continue
-        if name in seen.unheard or (name in NEVER_CLEARED and not text):
+        if name in seen.unheard or is_left_by_creation(record, seen, name):
             continue
+        offered = as_found(record, seen, name, current)
         if orphaned or (is_causal(state, name, current) and not (name == PARENT and text in graves)):
             merged[name] = _after(current, offered)
             outcome = Outcome.CHANGED
@@ -211,16 +211,6 @@ def _present(
         conflicts.append(_conflict(record.uuid, name, state, kept, lost))
         outcome = Outcome.CHANGED if wins or outcome is Outcome.CHANGED else Outcome.LOST
     return replace(record, fields=merged), outcome, tuple(conflicts)
-
-
-def giving_way(seen: Observation, record: Record) -> Observation:
-    """What a scan or a plan found in a region where a known entity was never seen joins it as the older one:
-    that region has just come in, nobody gave it these values now, and they must not replace everybody
-    else's."""
-    if seen.created is None:
-        return seen
-    oldest = min(value.stamp.time for value in record.fields.values())
-    return replace(seen, time=min(seen.created, oldest - 1))
 
 
 def held_below(record: Record, but: str | None = None) -> set[str]:

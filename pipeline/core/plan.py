@@ -22,9 +22,11 @@ from pipeline.core.entities import (
     Fields,
     Kind,
 )
+from pipeline.core.limits import NUMBERS, api_max
 
 ROLE: Final = "role"
 STATE: Final = "state"
+SET_LIMIT: Final = "updateResourceLimit"
 LIFE: Final = "life"
 """Left alone when an entity that the region held is gone: a removal made there that nobody has seen yet."""
 
@@ -153,7 +155,8 @@ def _creation(target: Target, wanted: Fields) -> tuple[Call, ...]:
 
 
 def _update(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple[Call, ...]:
-    """Taking access away goes before all else, giving it back comes last."""
+    """Taking access away goes before all else, giving it back comes last but for limits, which CloudStack may
+    refuse for the time being."""
     calls: list[Call] = []
     state = state_calls(target.kind, target.uuid, actual.get("state", ""), changes.get("state", ""))
     if changes.get("state") != ENABLED:
@@ -165,7 +168,20 @@ def _update(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple
         calls.append(Call("updateUser", {"id": target.uuid}, key=changes[API_KEY]))
     if changes.get("state") == ENABLED:
         calls += state
-    return tuple(calls)
+    return (*calls, *_limits(target, actual, changes))
+
+
+def _limits(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple[Call, ...]:
+    """A call for each type. An account is known by its name and domain there, the name being its new one."""
+    if target.kind is Kind.ACCOUNT:
+        whose = {"account": changes.get("name", actual["name"]), "domainid": actual["parent"]}
+    else:
+        whose = {"domainid": target.uuid}
+    return tuple(
+        Call(SET_LIMIT, {**whose, "resourcetype": str(NUMBERS[name]), "max": api_max(text)})
+        for name, text in changes.items()
+        if name in NUMBERS
+    )
 
 
 def _move(target: Target, parent: str) -> tuple[Call, ...]:
@@ -177,7 +193,8 @@ def _move(target: Target, parent: str) -> tuple[Call, ...]:
 
 
 def _attributes(target: Target, changes: Mapping[str, str]) -> tuple[Call, ...]:
-    params = {name: text for name, text in changes.items() if name not in ("state", "parent", ROLE, API_KEY)}
+    optional, others = OPTIONAL[target.kind], (STATE, "parent", ROLE)
+    params = {name: text for name, text in changes.items() if name not in (*optional, *others)}
     if target.kind is Kind.USER and "name" in params:
         params["username"] = params.pop("name")
     if target.kind is Kind.ACCOUNT and "name" in params:

@@ -206,14 +206,6 @@ class Observation:
     unheard: tuple[str, ...] = ()
 
 
-def first_told(record: Record, seen: Observation) -> dict[str, Value]:
-    """The optional fields that no region has told of before."""
-    stamp = Stamp(seen.time, seen.region)
-    fields = seen.fields or {}
-    new = [name for name in OPTIONAL[record.kind] if name in fields and name not in record.fields]
-    return {name: Value(fields[name], stamp) for name in new}
-
-
 @dataclass(frozen=True, slots=True)
 class Desired:
     """One desired state for one region, one outbox row: the record at `version` in canonical UUIDs.

@@ -66,23 +66,44 @@ def _left(name: str, limit: int, used: int) -> str:
     return f"{float(limit - used)}" if name == "secondarystorage" else str(limit - used)
 
 
-def account_limits(account: Account, projects: int, leave_out: str | None = None) -> Fields:
+def account_limits(world: World, account: Account, projects: int, leave_out: str | None = None) -> Fields:
     """Root administrators have no limits; others the defaults, and an address limit that is never
     available.
     """
     out: Fields = {}
-    for name, number, _, default, _ in RESOURCES:
-        if name == leave_out:
+    for name, number, _, _, _ in RESOURCES:
+        if name == leave_out or number in world.unknown_limits:
             continue
-        limit = UNLIMITED if account.root_admin else account.limits.get(number, default)
+        limit = account_limit(world, account, number)
         used = projects if name == "project" else 0
         available = "0" if name == "ip" and limit != UNLIMITED else _left(name, limit, used)
         out.update(_counts(name, limit, used, available))
     return out
 
 
+def account_limit(world: World, account: Account, number: int) -> int:
+    """What was set, else the region's default."""
+    if account.root_admin:
+        return UNLIMITED
+    defaults = {row[1]: row[3] for row in RESOURCES} | world.limit_defaults
+    return account.limits.get(number, defaults[number])
+
+
+def domain_limit(domain: Domain, number: int) -> int:
+    """What counts for a domain, and listResourceLimits tells: its own, else that of the nearest domain above
+    that has one, else the default (source: ResourceLimitManagerImpl.findCorrectResourceLimitForDomain).
+    """
+    here: Domain | None = domain
+    while here is not None and here.id != ROOT_ID:
+        if number in here.limits:
+            return here.limits[number]
+        here = here.parent
+    default = next(row[4] for row in RESOURCES if row[1] == number)
+    return UNLIMITED if domain.id == ROOT_ID else default
+
+
 def domain_limits(world: World, domain: Domain, projects: int) -> Fields:
-    """Domains are unlimited unless told, but for two quirks of 4.22.
+    """Domains are unlimited unless told, whatever those above have, but for two quirks of 4.22.
 
     Backup storage shows 800 available below ROOT; bucket and object storage show the default of the
     account that happens to have the domain's internal number (recorded: unlimited where that one is a
@@ -90,6 +111,8 @@ def domain_limits(world: World, domain: Domain, projects: int) -> Fields:
     """
     out: Fields = {}
     for name, number, _, default, _ in RESOURCES:
+        if number in world.unknown_limits:
+            continue
         limit = UNLIMITED if domain.id == ROOT_ID else domain.limits.get(number, UNLIMITED)
         twin = world.live_accounts.get(domain.id)
         borrowed = name in _BORROWED and limit == UNLIMITED and twin is not None and not twin.root_admin
@@ -188,7 +211,7 @@ def account(world: World, entity: Account, access: bool = True, limits: bool = T
     }
     if limits:
         used = sum(1 for p in world.projects.values() if not p.removed and p.owner is entity)
-        out.update(account_limits(entity, used))
+        out.update(account_limits(world, entity, used))
         out["vmstopped"] = out["vmrunning"] = 0
     else:
         out["secondarystoragetotal"] = 0.0
@@ -235,8 +258,8 @@ def permission(entity: Permission, named: bool = False) -> Fields:
     return out
 
 
-def project(entity: Project) -> Fields:
-    limits = account_limits(entity.account, 0, leave_out="project")
+def project(world: World, entity: Project) -> Fields:
+    limits = account_limits(world, entity.account, 0, leave_out="project")
     return {
         "id": entity.uuid,
         "name": entity.name,

@@ -10,7 +10,7 @@ from importlib import resources
 
 from pipeline.sandbox import access, listing, render
 from pipeline.sandbox.call import Answer, Call
-from pipeline.sandbox.errors import invalid
+from pipeline.sandbox.errors import denied, invalid
 from pipeline.sandbox.state import Account, Domain, RegionRow
 
 Row = dict[str, object]
@@ -63,15 +63,17 @@ def _set(call: Call, name: str, value: str | None) -> Row:
 
 
 def update_resource_limit(call: Call) -> Answer:
-    """On an account by name, or on a domain."""
+    """On an account by name, or on a domain, which can't have more than the one above (source:
+    ResourceLimitManagerImpl.updateResourceLimit)."""
     kind, limit = call.whole("resourcetype"), call.whole("max")
-    known = {number: word for _, number, word, _, _ in render.RESOURCES}
+    known = {row[1]: row[2] for row in render.RESOURCES if row[1] not in call.world.unknown_limits}
     domain = call.entity("domainid", Domain)
     account = _limited_account(call, domain)
     if kind not in known:
         raise invalid("Please specify valid resource type")
-    limit = -1 if limit is None else max(limit, -1)
+    limit = -1 if limit is None else limit
     target: Account | Domain = account or domain or call.account
+    _check_limit(target, kind, known[kind], limit)
     target.limits[kind] = limit
     call.event(
         "RESOURCE.LIMIT.UPDATE",
@@ -81,6 +83,23 @@ def update_resource_limit(call: Call) -> Answer:
         entity=target,
     )
     return {"resourcelimit": _limit_row(target, kind, known[kind], limit)}
+
+
+def _check_limit(target: Account | Domain, kind: int, word: str, limit: int) -> None:
+    if limit < -1:
+        raise invalid("Please specify either '-1' for an infinite limit, or a limit that is at least '0'.")
+    if isinstance(target, Account):
+        if target.root_admin and limit != -1:
+            raise invalid("Only -1 limit is supported for Root Admin accounts")
+        return
+    if target.parent is None:
+        raise denied(f"Cannot update resource limit for ROOT domain {target.id}, permission denied")
+    most = render.domain_limit(target.parent, kind)
+    if 0 <= most < limit:
+        raise invalid(
+            f"Domain {target.name}(id: {target.parent.id}) has maximum allowed resource limit {most} for "
+            f"{word}, please specify a value less than or equal to {most}"
+        )
 
 
 def _limited_account(call: Call, domain: Domain | None) -> Account | None:
@@ -117,17 +136,18 @@ def list_resource_limits(call: Call) -> Answer:
     target: Account | Domain = account or domain or call.account
     kind, word = call.whole("resourcetype"), call.text("resourcetypename")
     rows = [
-        _limit_row(target, number, name, _limit(target, number, (mine, theirs)))
-        for _, number, name, mine, theirs in sorted(render.RESOURCES, key=lambda row: row[1])
+        _limit_row(target, number, name, _limit(call, target, number))
+        for _, number, name, _, _ in sorted(render.RESOURCES, key=lambda row: row[1])
         if (kind is None or number == kind) and listing.same(word, name)
+        if number not in call.world.unknown_limits
     ]
     return listing.listed(call, "resourcelimit", rows, dict)
 
 
-def _limit(target: Account | Domain, number: int, defaults: tuple[int, int]) -> int:
+def _limit(call: Call, target: Account | Domain, number: int) -> int:
     if isinstance(target, Account):
-        return -1 if target.root_admin else target.limits.get(number, defaults[0])
-    return target.limits.get(number, defaults[1] if target.parent is not None else -1)
+        return render.account_limit(call.world, target, number)
+    return render.domain_limit(target, number)
 
 
 def list_regions(call: Call) -> Answer:

@@ -87,7 +87,7 @@ def create_project(call: Call) -> Answer:
         command="org.apache.cloudstack.api.command.user.project.CreateProjectCmd",
         scheduled="creating project",
         doing="creating project",
-        work=lambda: {"project": render.project(project)},
+        work=lambda: {"project": render.project(call.world, project)},
         owner=call.account,
         instance_type="None",
         unnamed=True,
@@ -107,7 +107,7 @@ def list_projects(call: Call) -> Answer:
         and listing.same(call.text("state"), one.state)
         and listing.matches(call.text("keyword"), one.name, one.displaytext)
     ]
-    return listing.listed(call, "project", found, render.project)
+    return listing.listed(call, "project", found, lambda one: render.project(call.world, one))
 
 
 def delete_project(call: Call) -> Answer:

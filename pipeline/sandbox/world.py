@@ -51,6 +51,10 @@ class World:
         self.permissions: dict[int, Permission] = {}
         self.projects: dict[int, Project] = {}
         self.region_rows: dict[int, RegionRow] = {}
+        self.limit_defaults: dict[int, int] = {}
+        """Of accounts, by the type's number, where another one than 4.22 comes with (`max.account.…`)."""
+        self.unknown_limits: frozenset[int] = frozenset()
+        """Types that this region is too old for."""
         self.by_uuid: dict[str, dict[str, int]] = {
             kind: {} for kind in ("Domain", "Account", "User", "Role", "RolePermission", "Project")
         }

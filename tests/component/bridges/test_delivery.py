@@ -72,7 +72,6 @@ CHANGES = {
         "USER.LOGIN",
         "USER.LOGOUT",
         "API.KEY.ACCESS.UPDATE",
-        "RESOURCE.LIMIT.UPDATE",
     }
 }
 
