@@ -7,7 +7,7 @@ by `region-sync check`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from pipeline import unprotected
 from pipeline.check import bus, database, kafka, region
@@ -49,6 +49,16 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
     for one in settings.active:
         yield from of_region(one)
     yield from of_authority(settings)
+    yield from of_limits(subject, settings.active)
+
+
+def of_limits(subject: Subject, regions: Sequence[Region]) -> Iterator[Finding]:
+    """Between which of these regions limits are carried, and whether there is anywhere to carry them to."""
+    telling = [one.name for one in regions if one.limits]
+    if len(telling) == 1 and len(regions) > 1:
+        yield subject.warn(f"limits are on in {telling[0]} alone: they are carried nowhere")
+    elif telling:
+        yield subject.ok(f"limits are carried between {', '.join(telling)}")
 
 
 def of_authority(settings: Settings) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline.check import bus, fitness, roles, selftest
 from pipeline.check import region as api
-from pipeline.check.everything import of_region, within_limit
+from pipeline.check.everything import of_limits, of_region, within_limit
 from pipeline.check.finding import Finding, Subject, Verdict
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.resources import Resources
@@ -57,6 +57,8 @@ def of_settings(settings: Settings, region: Region) -> Iterator[Finding]:
     else:
         yield subject.ok(f"not active yet; would join {others}")
     yield from of_region(region)
+    there = [one for one in settings.active if one.name != region.name]
+    yield from of_limits(subject, [*there, region])
 
 
 async def _fitness(region: Region, client: CloudStack, engine: Engine) -> list[Finding]:

@@ -17,8 +17,9 @@ from pipeline.cloudstack.errors import Garbled, NotFound, Refused, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
 from pipeline.cloudstack.paths import Paths
 from pipeline.cloudstack.snapshots import ROOT_ADMIN_ROLES, Identity, is_reserved, snapshot
-from pipeline.core.entities import ROOT, Kind, Snapshot
+from pipeline.core.entities import OPTIONAL, ROOT, Kind, Snapshot
 from pipeline.core.keys import KeyPair, KeyPolicy
+from pipeline.core.limits import TYPES
 
 _LIST: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.DOMAIN: ("listDomains", "domain"),
@@ -117,6 +118,16 @@ class Resources:
             return Snapshot(kind, uuid, None)
         found = await self._snapshots(kind, rows(command, inner, item)[:1])
         return found[0] if found else Snapshot(kind, uuid, None)
+
+    async def limit_names(self) -> frozenset[tuple[Kind, str]]:
+        """The limits that are told of each kind: by one row of each listing, since an older region knows
+        fewer types."""
+        found: set[tuple[Kind, str]] = set()
+        for kind in (Kind.DOMAIN, Kind.ACCOUNT) if self._limits else ():
+            command, item = _LIST[kind]
+            listed, _ = await self._client.page(command, self._details, item, (1, 1))
+            found |= {(kind, one.field) for row in listed for one in TYPES if one.listed in row}
+        return frozenset(pair for pair in found if pair[1] in OPTIONAL[pair[0]])
 
     async def user_keys(self, uuid: str) -> KeyPair | None:
         """A user's keys, to be sealed at once; None where it has none, or is not there."""

@@ -19,8 +19,8 @@ from pipeline.core.entities import API_KEY, Fields, Kind
 LEFT_OUT: Final = (
     "UUIDs",
     "creation times",
-    "passwords, and API keys where they are not carried to all",
-    "limits, details and everything else that is not synced",
+    "passwords; API keys, and limits, where they are not carried to all",
+    "details and everything else that is not synced",
     "the root domain, the default, system and project accounts, and the sync's own account and user",
 )
 """What two equal regions may differ in."""

@@ -38,6 +38,12 @@ def is_left_by_creation(record: Record, seen: Observation, name: str) -> bool:
     return never_there and seen.wrote and is_first_word(record, seen, name)
 
 
+def is_only_found(record: Record, seen: Observation, name: str) -> bool:
+    """Whether it can win over nothing, wherever it comes from: a first word that no change of such a field
+    led to, nor a scan, which finds what a region has had for long (`as_found`)."""
+    return is_first_word(record, seen, name) and seen.created is None and seen.cause != LIMIT_CHANGED
+
+
 def as_found(record: Record, seen: Observation, name: str, current: Value) -> Value:
     """What the region offers in place of the `current` value. The first word of a field that has a value from
     the start joins as the older one, unless a change of such a field is what it was read for."""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.core.entities import NEVER_CLEARED
-from pipeline.core.first import as_found, first_told, giving_way, is_left_by_creation
+from pipeline.core.first import as_found, first_told, giving_way, is_left_by_creation, is_only_found
 from pipeline.core.records import (
     Conflict,
     Desired,
@@ -199,16 +199,15 @@ def _present(
             continue
         if name in seen.unheard or is_left_by_creation(record, seen, name):
             continue
-        offered = as_found(record, seen, name, current)
-        if orphaned or (is_causal(state, name, current) and not (name == PARENT and text in graves)):
+        offered, barred = as_found(record, seen, name, current), name == PARENT and text in graves
+        if orphaned or (is_causal(state, name, current) and not barred):
             merged[name] = _after(current, offered)
             outcome = Outcome.CHANGED
             continue
         wins = topology.order(offered.stamp) > topology.order(current.stamp)
-        wins = wins and not (name == PARENT and text in graves)
-        kept, lost = (offered, current) if wins else (current, offered)
-        merged[name] = kept
-        conflicts.append(_conflict(record.uuid, name, state, kept, lost))
+        wins = wins and not (barred or is_only_found(record, seen, name))
+        merged[name], lost = (offered, current) if wins else (current, offered)
+        conflicts.append(_conflict(record.uuid, name, state, merged[name], lost))
         outcome = Outcome.CHANGED if wins or outcome is Outcome.CHANGED else Outcome.LOST
     return replace(record, fields=merged), outcome, tuple(conflicts)
 

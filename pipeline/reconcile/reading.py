@@ -58,9 +58,10 @@ class _Place:
 class _Reading:
     """One region while it is read."""
 
-    def __init__(self, wanted: Collection[int]) -> None:
+    def __init__(self, wanted: Collection[int], left_out: Collection[tuple[Kind, str]]) -> None:
         self.holding = Holding()
         self._wanted = wanted
+        self._left_out = left_out
         self._sums: dict[int, int] = {ROOT_KEY: 0}
         self._above: dict[int, int] = {}
         self._places: dict[str, _Place] = {ROOT: _Place(ROOT_KEY, ROOT_KEY, "")}
@@ -93,6 +94,7 @@ class _Reading:
 
     def _add(self, kind: Kind, place: _Place, fields: Fields) -> None:
         held = self.holding
+        fields = {name: text for name, text in fields.items() if (kind, name) not in self._left_out}
         one = digest(place.key, fields)
         held.digests[place.key] = total(held.digests.get(place.key, 0), one)  # twins share a path
         held.counts[kind] += 1
@@ -114,9 +116,11 @@ class _Reading:
         return self._places[uuid]
 
 
-async def read_region(resources: Resources, wanted: Collection[int] = ()) -> Holding:
-    """Raises the errors of errors.py."""
-    reading = _Reading(wanted)
+async def read_region(
+    resources: Resources, wanted: Collection[int] = (), left_out: Collection[tuple[Kind, str]] = ()
+) -> Holding:
+    """`left_out`: fields of a kind that are not compared. Raises the errors of errors.py."""
+    reading = _Reading(wanted, left_out)
     found = {
         seen.uuid: seen.fields
         async for page in resources.domains()

@@ -47,16 +47,16 @@ class Verdict:
 
 async def verify(regions: Mapping[str, Resources]) -> Verdict:
     """Raises the errors of errors.py: about a region that can't be read nothing is known."""
-    first = Verdict(await _read(regions, ()), 0)
+    told = await asyncio.gather(*(resources.limit_names() for resources in regions.values()))
+    left_out = frozenset[tuple[Kind, str]]().union(*told) - frozenset.intersection(*told)
+    first = Verdict(await _read(regions, (), left_out), 0)
     if first.equal:
         return first
     wanted = frozenset(sorted(differing(first.holdings))[:SHOWN])
-    second = await _read(regions, wanted)
+    second = await _read(regions, wanted, left_out)
     again = differing(second)
-    told = [one for one in sorted(again) if one in wanted]
-    return Verdict(
-        second, len(again), tuple(_in_full(one, second) for one in told), tuple(sorted(_subtrees(second)))
-    )
+    shown = tuple(_in_full(one, second) for one in sorted(again) if one in wanted)
+    return Verdict(second, len(again), shown, tuple(sorted(_subtrees(second))))
 
 
 def differing(holdings: Mapping[str, Holding]) -> set[int]:
@@ -82,7 +82,10 @@ def _in_full(key: int, holdings: Mapping[str, Holding]) -> Difference:
     )
 
 
-async def _read(regions: Mapping[str, Resources], wanted: Collection[int]) -> dict[str, Holding]:
-    """All at once: the closer in time, the less is on its way."""
-    found = await asyncio.gather(*(read_region(resources, wanted) for resources in regions.values()))
+async def _read(
+    regions: Mapping[str, Resources], wanted: Collection[int], left_out: Collection[tuple[Kind, str]]
+) -> dict[str, Holding]:
+    """All at once: the closer in time, the less is on its way. `left_out`: limits of which not all tell."""
+    reads = (read_region(resources, wanted, left_out) for resources in regions.values())
+    found = await asyncio.gather(*reads)
     return dict(zip(regions, found, strict=True))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from pipeline.core.entities import FIELDS, OPTIONAL, ROOT
+from pipeline.core.entities import DEFAULTED, FIELDS, OPTIONAL, ROOT
 from pipeline.core.records import Record
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.engine import Engine, reading
@@ -55,6 +55,7 @@ def _told(engine: Engine, asked: str, modes: Mapping[str, str]) -> dict[str, Any
         raise NotThere(f"no entity with the UUID {asked[:80]} is known")
     with reading(engine) as connection:
         names = paths(connection, _named(known, uuid))
+    regions = [_region(known, name, modes, names) for name in _regions(known, modes)]
     return {
         "uuid": uuid,
         "kind": known.record.kind.value,
@@ -66,8 +67,8 @@ def _told(engine: Engine, asked: str, modes: Mapping[str, str]) -> dict[str, Any
         "created": known.created,
         "modified": known.modified,
         "marked": known.marked,
-        "fields": _fields(known.record, names),
-        "regions": [_region(known, name, modes, names) for name in _regions(known, modes)],
+        "fields": _fields(known.record, names, {field for one in regions for field in one["differs"]}),
+        "regions": regions,
         "timeline": [asdict(moment) for moment in known.moments],
     }
 
@@ -95,13 +96,16 @@ def _regions(known: History, modes: Mapping[str, str]) -> list[str]:
     return [*modes, *sorted(others)]
 
 
-def _fields(record: Record, names: Mapping[str, str]) -> list[dict[str, Any]]:
+def _fields(record: Record, names: Mapping[str, str], differing: set[str]) -> list[dict[str, Any]]:
+    """`folded`: a page shows it in one line with its like. An account has 17 limits, and who looks for what
+    is wrong looks for those that differ."""
     return [
         {
             "field": name,
             "value": value.text,
             "shown": names.get(value.text, value.text) if name == PARENT else value.text,
             "stamp": asdict(value.stamp),
+            "folded": name in DEFAULTED and name not in differing,
         }
         for name in (*FIELDS[record.kind], *OPTIONAL[record.kind])
         if (value := record.fields.get(name)) is not None

@@ -14,11 +14,13 @@ from pipeline.core import merge as merging
 from pipeline.core import plan as planning
 from pipeline.core.effect import unlike
 from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, Kind
+from pipeline.core.limits import UNLIMITED
 from pipeline.core.records import Conflict, Desired, Observation, Position, Record, Topology
 from tests.unit.core.world import Refused, Region
 
 NAMES = ("r1", "r2", "r3")
 SKEW_MS = 30_000
+LIMITS = ("limit_user_vm", "limit_cpu")
 START = 1_800_000_000_000
 
 
@@ -48,6 +50,8 @@ class Model:
         self.now = START
         self.topology = Topology(NAMES, rng.choice((None, None, *NAMES)))
         self.workers = {name: Worker(Region(name, rng.randrange(-SKEW_MS, SKEW_MS))) for name in NAMES}
+        for worker in self.workers.values():
+            worker.region.defaults = self._defaults()
         self.kinds: dict[str, Kind] = {}
         self.records: dict[str, Record] = {}
         self.log: list[Observation] = []
@@ -181,7 +185,8 @@ class Model:
             region.execute(call)
             region.tell(uuid, self.now)
             self._die(0.02)
-        self._publish(worker, uuid, region.clock(self.now), message)
+        wrote = bool(planned.calls) and not planned.left_alone
+        self._publish(worker, uuid, region.clock(self.now), message, wrote=wrote)
         self._die(0.02)
         if planning.LIFE not in planned.left_alone:
             worker.applied[uuid] = (message.version, message.fields)
@@ -209,16 +214,20 @@ class Model:
             for row in self.outbox
         )
 
-    def _publish(self, worker: Worker, uuid: str, time: int, applied: Desired | None) -> None:
+    def _publish(
+        self, worker: Worker, uuid: str, time: int, applied: Desired | None, *, wrote: bool = False
+    ) -> None:
         worker.published[uuid] = worker.region.read(uuid)
-        self.log.append(self._word(worker, uuid, time, applied))
+        self.log.append(self._word(worker, uuid, time, applied, wrote=wrote))
 
-    def _word(self, worker: Worker, uuid: str, time: int, applied: Desired | None) -> Observation:
+    def _word(
+        self, worker: Worker, uuid: str, time: int, applied: Desired | None, *, wrote: bool = False
+    ) -> Observation:
         name, held = worker.region.name, worker.region.read(uuid)
         word = Observation(name, self.kinds[uuid], uuid, held, time, "model")
         if applied is None:
             return word
-        return replace(word, applied=applied.version, unseen=unlike(applied.fields, held))
+        return replace(word, applied=applied.version, unseen=unlike(applied.fields, held), wrote=wrote)
 
     # Chance
 
@@ -243,7 +252,13 @@ class Model:
         if name == "state":
             return self.rng.choice([one for one in (ENABLED, DISABLED, LOCKED) if one != now])
         self.serial += 1
-        return f"{name}-{self.serial}"
+        return str(1_000 + self.serial) if name in LIMITS else f"{name}-{self.serial}"
+
+    def _defaults(self) -> dict[str, str]:
+        """Of one region: the usual ones, others, or none that are told."""
+        usual = ("20", "40")
+        chosen = self.rng.choice((usual, usual, ("50", UNLIMITED), ()))
+        return dict(zip(LIMITS, chosen, strict=False))
 
     def _changed_by_hand(self, worker: Worker, uuid: str) -> None:
         self.writes += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import random
 
+from pipeline.core.entities import alike
 from tests.unit.core.model import Model
 
 STEPS = 120
@@ -122,7 +123,7 @@ def broken(model: Model) -> list[str]:
         wanted = record.desired() if record is not None else None
         for name, worker in model.workers.items():
             held = worker.region.read(uuid)
-            if held != wanted:
+            if not alike(model.kinds[uuid], held, wanted):
                 found.append(f"{name} holds {held}, the record says {wanted}")
             if record is not None and record.region(name).sent:
                 found.append(f"{uuid} is still on its way to {name}")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import merge as merging
 from pipeline.core.authority import Where, heard, refusal, said, violated
-from pipeline.core.entities import FIELDS, Kind
+from pipeline.core.entities import FIELDS, Kind, alike
 from pipeline.core.merge import LIFE, Merged
 from pipeline.core.records import Observation, Position, Source, Topology
 from tests.unit.core.model import NAMES, Model, Worker
@@ -107,10 +107,11 @@ def broken(model: Sourced) -> list[str]:
     for uuid in model.kinds:
         here = {name: one.region.read(uuid) for name, one in model.workers.items()}
         here.pop(model.unborn.get(uuid, ""), None)
-        if any(held != other for held in here.values() for other in here.values()):
+        kind = model.kinds[uuid]
+        if not all(alike(kind, held, other) for held in here.values() for other in here.values()):
             found.append(f"the regions hold {here} of {uuid}")
         for name, held in here.items():
-            if without_state(held) != without_state(model.word.get(uuid)):
+            if not alike(kind, without_state(held), without_state(model.word.get(uuid))):
                 found.append(f"{name} holds {held} of {uuid}, its source made {model.word.get(uuid)} of it")
         if uuid in model.unborn and uuid in model.records:
             found.append(f"{uuid} was taken from {model.unborn[uuid]}")

@@ -107,8 +107,12 @@ class Haunted(Model):
         wrote = bool(planned.calls) and not planned.left_alone
         return Zombie(worker, replace(word, wrote=wrote), late[:1], None if late else message)
 
-    def _word(self, worker: Worker, uuid: str, time: int, applied: Desired | None) -> Observation:
-        return replace(super()._word(worker, uuid, time, applied), term=self.terms[worker.region.name])
+    def _word(
+        self, worker: Worker, uuid: str, time: int, applied: Desired | None, *, wrote: bool = False
+    ) -> Observation:
+        return replace(
+            super()._word(worker, uuid, time, applied, wrote=wrote), term=self.terms[worker.region.name]
+        )
 
 
 def haunted(seed: int) -> tuple[Haunted, list[str]]:

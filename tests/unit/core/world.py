@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, Kind
-from pipeline.core.plan import Call
+from pipeline.core.limits import FIELD_OF, UNLIMITED
+from pipeline.core.plan import SET_LIMIT, Call
 
 CREATED_AS = {"createDomain": "domainid", "createAccount": "accountid", "createUser": "userid"}
 RENAMED = {"username": "name", "newname": "name"}
@@ -22,10 +23,12 @@ class Refused(Exception):
 
 @dataclass
 class Region:
-    """One region: what it holds, which UUIDs it has ever used, how far its clock is off (ms)."""
+    """One region: what it holds, which UUIDs it has ever used, how far its clock is off (ms). `defaults`: the
+    limits that it shows of a new domain or account."""
 
     name: str
     skew: int = 0
+    defaults: dict[str, str] = field(default_factory=dict)
     entities: dict[str, dict[str, str]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     events: list[tuple[str, int]] = field(default_factory=list)
@@ -48,11 +51,14 @@ class Region:
         if uuid in self.used:
             raise Refused("Entity already exists")
         self.used.add(uuid)
-        self.entities[uuid] = fields
+        self.entities[uuid] = fields if "email" in fields else fields | self.defaults
 
     def execute(self, call: Call) -> None:
         """One call by its meaning. Raises `Refused` where CloudStack would."""
         params = dict(call.params)
+        if call.command == SET_LIMIT:
+            self._set_limit(params)
+            return
         if call.command in CREATED_AS:
             uuid = params.pop(CREATED_AS[call.command])
             assert call.needs_password is (call.command != "createDomain")
@@ -63,6 +69,20 @@ class Region:
         if uuid not in self.entities:
             raise Refused(f"{uuid} is unknown")
         self._change(call, uuid, params)
+        self.calls += 1
+
+    def _set_limit(self, params: dict[str, str]) -> None:
+        """An account is known by its name in its domain alone."""
+        name, domain = params.get("account"), params["domainid"]
+        found = [
+            held
+            for uuid, held in self.entities.items()
+            if (uuid == domain if name is None else (held["name"], held["parent"]) == (name, domain))
+        ]
+        if len(found) != 1:
+            raise Refused(f"{len(found)} are called {name or domain}")
+        most = params["max"]
+        found[0][FIELD_OF[int(params["resourcetype"])]] = UNLIMITED if most == "-1" else most
         self.calls += 1
 
     def _change(self, call: Call, uuid: str, params: dict[str, str]) -> None:
