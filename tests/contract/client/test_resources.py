@@ -12,6 +12,7 @@ from pipeline.cloudstack.errors import NameTaken, NotEmpty, NotFound, Refused, U
 from pipeline.cloudstack.resources import Resources
 from pipeline.cloudstack.session import SKEW_MAX_MS, Credentials
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
+from pipeline.core.limits import ACCOUNT_LIMITS, DOMAIN_LIMITS
 from pipeline.sandbox.launch import SimulatedRegion, now_ms
 
 PERSON = {"firstname": "Ada", "lastname": "Ünal", "email": "a@b.c", "password": "a~b*c d+e"}
@@ -296,3 +297,27 @@ async def test_the_regions_own_accounts_are_protected(resources: Resources) -> N
     await _account(resources, "plain", resources.root)
     again = [one async for page in resources.accounts() for one in page]
     assert [_fields(one)["name"] for one in again if not one.protected] == ["plain"]
+
+
+async def test_limits_are_told_where_they_are_asked_for(client: CloudStack, resources: Resources) -> None:
+    domain = await _domain(resources, "top")
+    account = await _account(resources, "acc", domain.uuid)
+    await client.call(
+        "updateResourceLimit", {"domainid": domain.uuid, "account": "acc", "resourcetype": "0", "max": "7"}
+    )
+    telling = Resources(client, limits=True)
+    await telling.start()
+    for kind, id_, names in (
+        (Kind.DOMAIN, domain.uuid, set(DOMAIN_LIMITS)),
+        (Kind.ACCOUNT, account.uuid, set(ACCOUNT_LIMITS)),
+    ):
+        assert not _fields(await resources.read(kind, id_)).keys() & names
+        one = await telling.read(kind, id_)
+        assert _fields(one).keys() >= names
+        page, _ = await telling.page(kind, 1)
+        assert one.fields in [found.fields for found in page]
+    assert _fields(one)["limit_user_vm"] == "7"
+    assert await resources.limit_names() == frozenset()
+    assert await telling.limit_names() == {(Kind.DOMAIN, one) for one in DOMAIN_LIMITS} | {
+        (Kind.ACCOUNT, one) for one in ACCOUNT_LIMITS
+    }

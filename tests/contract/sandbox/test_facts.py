@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.sandbox import render
 from pipeline.sandbox.settings_commands import throttling
-from tests.contract.sandbox.api import PERSON, Api
+from tests.contract.sandbox.api import PERSON, Answer, Api
 from tests.contract.sandbox.recordings import bulk
 
 NOBODY = "abe0fd79-a9ea-5617-833e-379661e61312"
@@ -372,6 +372,37 @@ async def test_a_domain_borrows_two_limits_from_the_account_of_its_number(api: A
     assert listed == {"ROOT": "Unlimited", "two": "Unlimited", "three": "Unlimited", "four": "Unlimited"}
     await api.account("acc", four)
     assert (await api("listDomains", id=four)).body["domain"][0]["bucketlimit"] == "20"
+
+
+async def limit(api: Api, domain: str, most: int, kind: int = 0) -> Answer:
+    return await api("updateResourceLimit", domainid=domain, resourcetype=kind, max=most)
+
+
+async def listed_limit(api: Api, domain: str) -> tuple[str, int]:
+    """Of machines, by listDomains and by listResourceLimits."""
+    row = (await api("listDomains", id=domain)).body["domain"][0]
+    told = (await api("listResourceLimits", domainid=domain, resourcetype=0)).body["resourcelimit"][0]
+    return row["vmlimit"], told["max"]
+
+
+async def test_a_domain_can_have_no_more_than_the_one_above(api: Api) -> None:
+    """Source: ResourceLimitManagerImpl.updateResourceLimit. What counts for a domain without a limit is what
+    the one above has, and listDomains does not tell that."""
+    top = await api.domain("top")
+    below = await api.domain("below", parentdomainid=top)
+    assert (await limit(api, top, 10)).status == 200
+    assert await listed_limit(api, below) == ("Unlimited", 10)
+    code, words = (await limit(api, below, 11)).error
+    assert (code, "has maximum allowed resource limit 10 for user_vm" in words) == (431, True)
+    assert (await limit(api, below, 10)).status == (await limit(api, below, -1)).status == 200
+    assert await listed_limit(api, below) == ("Unlimited", -1)
+    assert (await limit(api, top, 5)).status == 200, "what is below does not keep it up"
+    assert (await limit(api, below, -2)).error[0] == 431
+    assert (await limit(api, api.region.region.world.root.uuid, 5)).error[0] == 531
+    await api.account("acc", below)
+    over = await api("updateResourceLimit", domainid=below, account="acc", resourcetype=0, max=99)
+    assert over.status == 200, "an account's is not compared with its domain's"
+    assert api.heard().count("RESOURCE.LIMIT.UPDATE Completed") == 5, "none for what is refused"
 
 
 async def test_capabilities_need_the_rows_of_the_throttling(api: Api) -> None:

@@ -14,6 +14,7 @@ from pipeline.cloudstack.errors import (
     NameTaken,
     NotEmpty,
     NotFound,
+    OverParent,
     Refused,
     Throttled,
     Unauthorised,
@@ -143,6 +144,15 @@ def test_failures_known_from_the_source(code: int, text: str, expected: type[Exc
     assert type(worded("updateUser", code, text)) is expected
 
 
+def test_a_limit_above_the_parents_may_pass_and_no_other_refusal_of_a_limit_does() -> None:
+    text = "Domain a(id: 7) has maximum allowed resource limit 10 for user_vm, please specify a value less"
+    assert type(worded("updateResourceLimit", 431, text)) is OverParent
+    assert type(worded("updateDomain", 431, text)) is Refused
+    assert type(worded("updateResourceLimit", 431, "Please specify valid resource type")) is Refused
+    gone = "Unable to find account by name a in domain with specified id"
+    assert type(worded("updateResourceLimit", 431, gone)) is NotFound
+
+
 def test_the_pause_that_a_429_names_in_its_text() -> None:
     error = worded("listUsers", 429, "please retry after 250 ms.")
     assert isinstance(error, Throttled)
@@ -168,6 +178,6 @@ def test_an_answer_without_a_response_is_temporary() -> None:
 def test_the_tree_has_two_trunks() -> None:
     for kind in (Busy, Throttled, Unauthorised):
         assert issubclass(kind, TemporaryError)
-    for refused in (NotFound, NameTaken, UuidUsed, NotEmpty, BelowItself):
+    for refused in (NotFound, NameTaken, UuidUsed, NotEmpty, BelowItself, OverParent):
         assert issubclass(refused, Refused)
         assert issubclass(refused, PermanentError)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipeline.cloudstack.snapshots import Identity, snapshot
 from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, ROOT, Kind
+from pipeline.core.limits import ACCOUNT_LIMITS, DOMAIN_LIMITS, UNLIMITED
 from tests.unit.cloudstack.conftest import item, recorded
 
 ROOT_UUID = "1ce5074d-e714-11f1-b5ac-02fc00000001"
@@ -153,3 +155,38 @@ def test_every_field_is_text_even_of_a_bare_object(kind: Kind) -> None:
     assert set(found.fields) == set(FIELDS[kind])
     assert all(isinstance(value, str) for value in found.fields.values())
     assert found.created is None
+
+
+TELLING = replace(OWN, tells_limits=True)
+
+
+def limits(kind: Kind, obj: dict[str, Any], identity: Identity = TELLING) -> dict[str, str]:
+    fields = snapshot(kind, obj, identity).fields or {}
+    assert fields.keys() >= set(FIELDS[kind])
+    return {name: text for name, text in fields.items() if name not in FIELDS[kind]}
+
+
+def test_an_account_s_limits_as_it_was_created() -> None:
+    told = limits(Kind.ACCOUNT, item("account.create.full", "account"))
+    assert list(told) == list(ACCOUNT_LIMITS)
+    assert (told["limit_user_vm"], told["limit_project"], told["limit_memory"]) == ("20", "10", "40960")
+    assert limits(Kind.ACCOUNT, item("account.create.full", "account"), OWN) == {}
+
+
+def test_a_domain_s_limits_without_those_that_are_an_account_s() -> None:
+    domain = item("move.domain.read", "domain")
+    row = {**domain, **{f"{name}limit": "Unlimited" for name in ("vm", "cpu")}, "bucketlimit": "20"}
+    assert limits(Kind.DOMAIN, row) == {"limit_user_vm": UNLIMITED, "limit_cpu": UNLIMITED}
+    assert limits(Kind.DOMAIN, domain) == {}, "details=min"
+    assert not {"limit_bucket", "limit_object_storage"} & set(DOMAIN_LIMITS)
+
+
+def test_a_root_administrator_has_no_limits_to_tell() -> None:
+    account = {**item("account.create.full", "account"), "accounttype": 1, "vmlimit": "Unlimited"}
+    assert limits(Kind.ACCOUNT, account) == {}
+
+
+@pytest.mark.parametrize("odd", ["many", None, [], {}, True, -7, "1e99999"])
+def test_what_is_no_limit_is_not_told(odd: object) -> None:
+    account = {**item("account.create.full", "account"), "vmlimit": odd}
+    assert set(ACCOUNT_LIMITS) - limits(Kind.ACCOUNT, account).keys() == {"limit_user_vm"}

@@ -565,6 +565,17 @@ def test_check_tells_what_a_region_is_a_source_for_and_what_nobody_is() -> None:
     assert "no region is a source for everything" in found[2]
 
 
+def test_check_tells_between_which_regions_limits_are_carried() -> None:
+    def told(*on: bool) -> list[str]:
+        two = [one | {"limits": given} for one, given in zip((BERLIN, TOKYO), on, strict=True)]
+        found = of_settings(parse({"regions": two}))
+        return [f"{one.verdict} {one.detail}" for one in found if "limits" in one.detail]
+
+    assert told(False, False) == []
+    assert told(True, False) == ["warn limits are on in berlin alone: they are carried nowhere"]
+    assert told(True, True) == ["ok limits are carried between berlin, tokyo"]
+
+
 def test_processes_of_one_machine_have_pages_of_their_own() -> None:
     settings = parse(regions())
     ports = [settings.web_port(), settings.web_port("berlin"), settings.web_port("tokyo")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -11,12 +12,14 @@ from sqlalchemy import Engine
 from pipeline.core import topics
 from pipeline.core.drift import Drift, Step, Tally
 from pipeline.core.entities import ROOT, Kind
+from pipeline.core.limits import UNLIMITED
 from pipeline.core.plan import Call
+from pipeline.core.records import Value
 from pipeline.outbox import schema
 from pipeline.outbox.acting import By
 from pipeline.outbox.hub import Change, DeadLetter, HubStore
 from pipeline.outbox.plans import PlanStore
-from tests.unit.outbox.builders import NOW, Clock, at, desired, fields, keep, record, row
+from tests.unit.outbox.builders import NOW, Clock, at, desired, fields, keep, record, row, seen_in
 from tests.unit.views.conftest import Site
 from tests.unit.views.world import EVENT, furnish
 
@@ -69,6 +72,23 @@ async def test_an_entity(site: Site, engine: Engine) -> None:
     assert "USER.<b>" not in page
     [decided] = [one for one in (await site.json("/entity/u1"))["timeline"] if one["offset"] is not None]
     assert (decided["partition"], decided["offset"], decided["region"]) == (3, 812, "r1")
+
+
+async def test_an_account_s_limits_are_a_line_but_for_those_that_differ(site: Site, engine: Engine) -> None:
+    told = {"limit_user_vm": "7", "limit_cpu": UNLIMITED}
+    account = record(Kind.ACCOUNT, "a1", "acme", ROOT)
+    stamp = account.life.stamp
+    account = replace(
+        account, fields=account.fields | {name: Value(text, stamp) for name, text in told.items()}
+    )
+    for region, vms in (("r1", "7"), ("r2", "20")):
+        account = seen_in(account, region, **{**told, "limit_user_vm": vms})
+    HubStore(engine, Clock()).commit([Change(account, None)], NOW)
+    page = await site.page("/entity/a1")
+    assert '<td class="differs"><strong>≠ <bdi>20</bdi></strong></td>' in page
+    assert "Limits (the same wherever they are told): cpu unlimited Is it everywhere" in shown(page)
+    fields = {one["field"]: one["folded"] for one in (await site.json("/entity/a1"))["fields"]}
+    assert (fields["limit_user_vm"], fields["limit_cpu"], fields["name"]) == (False, True, False)
 
 
 async def test_holds(site: Site, engine: Engine) -> None:
