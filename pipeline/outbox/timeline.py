@@ -133,7 +133,9 @@ def _rows_told(rows: list[OutboxRow]) -> Iterator[Moment]:
         if row.published_time is not None:
             yield Moment(row.published_time, "published", f"to {row.routing_key}", row.region, row.id)
         if row.waits_for is not None:
-            text = f"version {row.version} waits for {row.waits_for}, which it needs there"
+            text = f"version {row.version} waits for {row.waits_for}"
+            told = row.message or row.waits_for
+            text += ", which it needs there" if row.waits_for in told else f": {told}"
             yield Moment(row.published_time or row.created_time, "parked", text, row.region, row.id)
         if row.processed_time is not None:
             told = f"version {row.version}: {row.result or row.state}"

@@ -65,7 +65,9 @@ def _under_way(case: Case, row: OutboxRow) -> str:
     if case.mode == "paused":
         return "the region is paused, and what is meant for it waits."
     if row.waits_for is not None:
-        return f"it waits for {case.awaited or row.waits_for}."
+        # Whoever waits for the other one to be there says no more than its UUID.
+        said = f" ({row.message})" if row.message and row.waits_for not in row.message else ""
+        return f"it waits for {case.awaited or row.waits_for}{said}."
     if row.attempts:
         return f"it is being tried again after {row.attempts} attempts ({row.message or row.result})."
     if row.message:

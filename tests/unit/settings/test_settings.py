@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from pipeline.check import joining
 from pipeline.check.everything import of_settings
 from pipeline.core.entities import Kind
 from pipeline.core.mode import Mode
@@ -574,6 +575,17 @@ def test_check_tells_between_which_regions_limits_are_carried() -> None:
     assert told(False, False) == []
     assert told(True, False) == ["warn limits are on in berlin alone: they are carried nowhere"]
     assert told(True, True) == ["ok limits are carried between berlin, tokyo"]
+
+    def joins(*on: bool) -> list[str]:
+        two = [one | {"limits": given} for one, given in zip((BERLIN, TOKYO), on, strict=True)]
+        settings = parse({"regions": [two[0], two[1] | {"active": False}]})
+        found = joining.of_settings(settings, settings.region("tokyo"))
+        return [f"{one.verdict} {one.detail}" for one in found if "limits" in one.detail]
+
+    assert joins(False, False) == []
+    assert joins(True, False) == ["warn limits are on in berlin alone: they are carried nowhere"]
+    assert joins(False, True) == ["warn limits are on in tokyo alone: they are carried nowhere"]
+    assert joins(True, True) == ["ok limits are carried between berlin, tokyo"]
 
 
 def test_processes_of_one_machine_have_pages_of_their_own() -> None:

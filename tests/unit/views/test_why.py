@@ -57,6 +57,18 @@ def row(state: str, **more: Any) -> OutboxRow:
         (
             USER,
             None,
+            row("pending", waits_for="a1", message="waits for a1"),
+            "It is not here: it waits for ROOT|acme.",
+        ),
+        (
+            USER,
+            None,
+            row("pending", waits_for="a1", message="waits for the limits of the domain above: 10"),
+            "It is not here: it waits for ROOT|acme (waits for the limits of the domain above: 10).",
+        ),
+        (
+            USER,
+            None,
             row("published", attempts=3, message="no answer"),
             "It is not here: it is being tried again after 3 attempts (no answer).",
         ),
