@@ -19,6 +19,7 @@ from pipeline.cli import (
     checking,
     holding,
     joining,
+    migrating,
     planning,
     replaying,
     running,
@@ -67,6 +68,7 @@ def build() -> typer.Typer:
     for part in (
         running,
         checking,
+        migrating,
         standing,
         auditing,
         telling,
