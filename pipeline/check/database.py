@@ -10,11 +10,16 @@ from typing import Final
 
 from pipeline.check.finding import Finding, Subject, blocking
 from pipeline.core.distrust import distrust
-from pipeline.outbox.lookup import Tables, tables
+from pipeline.outbox.lookup import tables
+from pipeline.outbox.tables import Tables
 from pipeline.settings import Settings
 
 SUBJECT: Final = Subject("", "database")
 _SQLITE: Final = "sqlite:///"
+_OTHER: Final = {
+    Tables.OLDER: "its tables are of an older version: they are migrated at the next start",
+    Tables.NEWER: "its tables are of a newer version: this one goes on with them while it is being replaced",
+}
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -27,10 +32,8 @@ async def examine(settings: Settings) -> list[Finding]:
     name = _name(url)
     if state is Tables.CURRENT:
         return [SUBJECT.ok(f"{name}: reached, its tables are this version's")]
-    if state is Tables.OTHER:
-        return [
-            SUBJECT.warn(f"{name}: its tables are of another version: they are migrated at the next start")
-        ]
+    if state in _OTHER:
+        return [SUBJECT.warn(f"{name}: {_OTHER[state]}")]
     if url.startswith(_SQLITE):
         return [_place(url.removeprefix(_SQLITE), name)]
     return [SUBJECT.ok(f"{name}: reached, the tables are made at the first start")]

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 def opened(settings: Settings) -> Iterator[Engine]:
     """The database. Raises `CommandError` when it holds no tables yet."""
     from pipeline.outbox.engine import open_database
-    from pipeline.outbox.lookup import Tables, tables
+    from pipeline.outbox.lookup import tables
+    from pipeline.outbox.tables import Tables
 
     state = tables(settings.database.get_secret_value())
     if state is Tables.MISSING:
-        raise CommandError("the database has no tables yet: start `region-sync run`, or the hub, once")
-    if state is Tables.OTHER:
-        raise CommandError("the database's tables are of another version: start this version's hub once")
+        raise CommandError("the database has no tables yet: `region-sync migrate` makes them")
+    if state is Tables.OLDER:
+        raise CommandError(
+            "the database's tables are of an older version: `region-sync migrate` brings them up"
+        )
     engine = open_database(settings.database.get_secret_value())
     try:
         yield engine

@@ -20,6 +20,7 @@ from pipeline.cli import (
     exposing,
     holding,
     joining,
+    migrating,
     planning,
     replaying,
     running,
@@ -69,6 +70,7 @@ def build() -> typer.Typer:
     for part in (
         running,
         checking,
+        migrating,
         standing,
         auditing,
         telling,

@@ -5,8 +5,8 @@ lets somebody in whom the record does not. Called by the merge, the store and th
 
 Only what a region is known, or may be about, to hold can be taken away: what is made disabled from the start
 exposes nobody. A change of name goes by that lane too while the disabling before it is not known to have
-arrived: the newest state of an entity replaces the older ones, and must not wait where they did not. (Taking
-away an API key belongs here as well: a key's fingerprint that becomes empty, or another one.)
+arrived: the newest state of an entity replaces the older ones, and must not wait where they did not. A user's
+keys are taken away by giving others: no call of CloudStack takes them away and gives none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from pipeline.core.entities import DISABLED, ENABLED, LOCKED
+from pipeline.core.entities import API_KEY, DISABLED, ENABLED, LOCKED, Fields
 from pipeline.core.records import Desired, Record, Sent
 
 _ACCESS: Final = {ENABLED: 2, LOCKED: 1, DISABLED: 0}
@@ -30,7 +30,15 @@ def is_revocation(desired: Desired, on_their_way: Iterable[Sent] = ()) -> bool:
     before = [desired.known, *(sent.fields for sent in on_their_way if sent.version < desired.version)]
     if desired.fields is None:
         return any(fields is not None for fields in before)
-    return access(desired.fields) < max(map(access, before))
+    return access(desired.fields) < max(map(access, before)) or _ends_keys(desired.fields, before)
+
+
+def _ends_keys(wanted: Fields, before: Iterable[Fields | None]) -> bool:
+    """Whether keys that the region has, or may have by now, open nothing there after it."""
+    keys = wanted.get(API_KEY)
+    return keys is not None and any(
+        fields.get(API_KEY) not in (None, "", keys) for fields in before if fields
+    )
 
 
 def marked(desired: Desired, on_their_way: Iterable[Sent]) -> Desired:

@@ -14,12 +14,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
 from pipeline.core.errors import TemporaryError
 from pipeline.outbox.errors import translated
+from pipeline.outbox.tables import upgrade
 
 __all__ = ["Engine", "migrate", "open_database", "reading", "writing"]
 
@@ -55,17 +54,17 @@ def open_database(url: str) -> Engine:
 
 
 def migrate(url: str) -> None:
-    """Bring the tables up to this version of the program; again is no harm. Of several processes that start
-    together one does it while the others wait. Raises `TemporaryError` when the database can't be reached, or
-    when the others take longer than `MIGRATE_LIMIT_S`."""
+    """Bring the tables up to this release; again is no harm, and a newer one's stay as they are. Of several
+    processes that start together one does it while the others wait. Raises `TemporaryError` when the
+    database can't be reached, or when the others take longer than `MIGRATE_LIMIT_S`."""
     engine = open_database(url)
     try:
         if engine.dialect.name == "sqlite":
             with writing(engine) as connection:  # its lock is the file's
-                _upgrade(connection)
+                upgrade(connection)
             return
         with translated(), engine.connect() as connection, _migrating(connection):
-            _upgrade(connection)
+            upgrade(connection)
             connection.commit()
     finally:
         engine.dispose()
@@ -100,13 +99,6 @@ def _migrating(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
-
-
-def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "pipeline.outbox:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
 
 
 def _open_mysql(url: URL) -> Engine:

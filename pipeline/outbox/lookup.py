@@ -7,17 +7,14 @@ by the command line.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, make_url, select
 
 from pipeline.core.entities import Kind
 from pipeline.outbox.engine import open_database, reading
 from pipeline.outbox.schema import entity, rmap
+from pipeline.outbox.tables import Tables, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +26,6 @@ class Found:
     name: str
     present: bool
     locals: dict[str, str]
-
-
-class Tables(StrEnum):
-    """What a database holds of ours."""
-
-    MISSING = "missing"
-    OTHER = "other"
-    CURRENT = "current"
 
 
 def find(engine: Engine, uuid: str) -> list[Found]:
@@ -57,19 +46,13 @@ def find(engine: Engine, uuid: str) -> list[Found]:
 
 
 def tables(url: str) -> Tables:
-    """Whether the tables are there and of this version. Makes nothing. Raises `TemporaryError`."""
+    """Whether the tables are there and of which release. Makes nothing. Raises `TemporaryError`."""
     target = make_url(url)
     if target.get_backend_name() == "sqlite" and not Path(target.database or "").is_file():
         return Tables.MISSING
     engine = open_database(url)
     try:
         with reading(engine) as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+            return standing(connection)
     finally:
         engine.dispose()
-    if found is None:
-        return Tables.MISSING
-    config = Config()
-    config.set_main_option("script_location", "pipeline.outbox:migrations")
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    return Tables.CURRENT if found == newest else Tables.OTHER

@@ -44,7 +44,7 @@ def test_a_clean_stop_in_mid_stream_drains_and_doubles_nothing(
     with BridgeProcess(settings, tmp_path) as first:
         until(lambda: kafka_topics.count() > 5000, "a part of the stream")
         assert first.terminate() == 0
-    # What was on its way to the consumer when it was cancelled comes back to the queue a moment after its end.
+    # What was on its way to the consumer when it was cancelled comes back to the queue a moment later.
     until(
         lambda: kafka_topics.count() + bus.ready() == len(sent),
         "each message in one place: what was taken has arrived and is acknowledged",

@@ -71,6 +71,7 @@ CASES: Final[dict[str, tuple[Series, Series]]] = {
     "RegionSyncExposed": one('region_sync_exposed_seconds{region="r1"}', steady(400), steady(0)),
     "RegionSyncRefused": one('region_sync_outbox_rows{region="r1",state="dead"}', steady(1), steady(0)),
     "RegionSyncNoProgress": one('region_sync_no_progress{region="r1"}', steady(1), steady(0)),
+    "RegionSyncViolations": one('region_sync_violations_total{region="r1"}', growing(1), steady(7)),
     "RegionSyncRemovalsHeld": one('region_sync_holds_waiting{region="r1"}', steady(1), steady(0)),
     "RegionSyncEventsLost": one('region_sync_events_lost_total{region="r1"}', growing(1), steady(7)),
     "RegionSyncBusSilent": one('region_sync_bus_silent_seconds{region="r1"}', steady(400), steady(0)),

@@ -15,9 +15,10 @@ from pipeline.outbox.audit import CallRow
 from pipeline.outbox.engine import migrate, writing
 from pipeline.outbox.gaps import GapStore
 from pipeline.outbox.hub import Change, HubStore
-from pipeline.outbox.lookup import Tables, find, tables
+from pipeline.outbox.lookup import find, tables
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import audit
+from pipeline.outbox.tables import Tables
 from tests.unit.cli.conftest import Call
 from tests.unit.outbox.builders import NOW, Clock, at, keep, record, row, settled
 
@@ -44,22 +45,19 @@ def test_without_tables_one_sentence_and_nothing_made(
 ) -> None:
     ended = region_sync(*command, "-c", config)
     assert (ended.code, ended.out) == (1, "")
-    assert (
-        ended.err
-        == "region-sync: the database has no tables yet: start `region-sync run`, or the hub, once\n"
-    )
+    assert ended.err == "region-sync: the database has no tables yet: `region-sync migrate` makes them\n"
     assert not (tmp_path / "audit.db").exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_tables_of_another_version_are_not_read(
+def test_tables_of_an_older_version_are_not_read(
     region_sync: Call, config: str, engine: Engine, command: list[str]
 ) -> None:
     with writing(engine) as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     ended = region_sync(*command, "-c", config)
     assert (ended.code, ended.out) == (1, "")
-    assert "of another version" in ended.err
+    assert "of an older version: `region-sync migrate` brings them up" in ended.err
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

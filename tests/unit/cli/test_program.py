@@ -46,6 +46,7 @@ def test_all_commands_are_there() -> None:
         "worker hub",
         "worker region",
         "check",
+        "migrate",
         "status",
         "history",
         "exposure",
@@ -59,6 +60,7 @@ def test_all_commands_are_there() -> None:
         "reread",
         "replay",
         "sandbox",
+        "sealing-key",
     }
 
 
@@ -125,6 +127,7 @@ def test_wrong_use_is_2(region_sync: Call, arguments: list[str]) -> None:
         ["worker", "hub"],
         ["worker", "region", "--region", "berlin"],
         ["check"],
+        ["migrate"],
         ["join", "berlin"],
         ["status"],
         ["outbox", "list"],

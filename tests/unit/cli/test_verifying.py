@@ -30,7 +30,7 @@ def test_equal(capsys: pytest.CaptureFixture[str]) -> None:
     said = told(Verdict({"r1": holding(7), "r2": holding(7)}, 0), capsys)
     assert said.startswith("Equal at 2026-09-21 14:13:20 UTC over 57,012 entities in r1, r2: 000")
     assert (
-        "Not compared: UUIDs; creation times; passwords, and API keys where they are not carried to all;"
+        "Not compared: UUIDs; creation times; passwords; API keys, and limits, where they are not carried to all;"
         in said
     )
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.entities import DISABLED, ENABLED, LOCKED, Kind
+from pipeline.core.entities import API_KEY, DISABLED, ENABLED, LOCKED, Kind
 from pipeline.core.merge import Outcome, merge, send, send_again
 from pipeline.core.records import (
     Desired,
@@ -64,6 +64,33 @@ def test_a_revocation_is_what_leaves_less_than_is_known_to_be_there(
     known: str | None, state: str | None, revokes: bool
 ) -> None:
     assert is_revocation(wanted(state, known)) is revokes
+
+
+@pytest.mark.parametrize(
+    ("known", "sent", "keys", "revokes"),
+    [
+        ("old", None, "new", True),
+        ("", None, "new", False),  # the first ones
+        (None, None, "new", False),  # the region has just begun to tell of them
+        ("old", None, "old", False),
+        ("old", None, None, False),  # it takes no part any more: nothing will be set
+        ("", "old", "new", True),  # may be there by now
+        ("new", "old", "new", True),
+    ],
+)
+def test_keys_that_others_replace_are_taken_away(
+    known: str | None, sent: str | None, keys: str | None, revokes: bool
+) -> None:
+    on_their_way = [] if sent is None else [Sent(4, with_keys(sent))]
+    assert (
+        is_revocation(Desired("r2", Kind.USER, "u1", 5, with_keys(keys), with_keys(known)), on_their_way)
+        is revokes
+    )
+
+
+def with_keys(keys: str | None) -> dict[str, str]:
+    user = fields(Kind.USER, "ann", "a1")
+    return user if keys is None else {**user, API_KEY: keys}
 
 
 def test_the_removal_of_a_domain_is_one_and_no_change_of_it() -> None:

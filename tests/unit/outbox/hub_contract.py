@@ -175,6 +175,7 @@ class HubContract:
             "attempts": 0,
             "due_time": NOW + PUBLISH_LEASE_MS,
             "waits_for": None,
+            "revokes": False,
         }
 
     def test_a_desired_state_that_is_there_keeps_its_row(self, hub: HubStore, engine: Engine) -> None:

@@ -16,6 +16,7 @@ from pipeline.outbox.engine import migrate, open_database, reading, writing
 from pipeline.outbox.hub import Change, HubStore
 from pipeline.outbox.region import RegionStore
 from pipeline.outbox.schema import entity, metadata, outbox
+from pipeline.outbox.tables import Tables, standing
 from tests.unit.outbox.builders import NOW, Clock, desired, keep, record, rows, seen_in, settled
 
 LIMIT_S = 60
@@ -57,6 +58,24 @@ class MigrationContract:
 
         with reading(engine) as connection:
             assert connection.execute(text("SELECT value FROM watermark")).scalar_one() == 1
+        engine.dispose()
+
+    def test_what_a_newer_release_has_migrated_stays_as_it_is(self, url: str) -> None:
+        migrate(url)
+        engine = open_database(url)
+        with writing(engine) as connection:
+            connection.execute(text("ALTER TABLE outbox ADD COLUMN of_the_next_release INTEGER"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+        migrate(url)
+
+        with reading(engine) as connection:
+            assert standing(connection) is Tables.NEWER
+            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+        keep(HubStore(engine, Clock()), record(Kind.DOMAIN, "d1"), sent=("r2",))
+        with reading(engine) as connection:
+            kept = connection.execute(text("SELECT state, of_the_next_release FROM outbox")).all()
+        assert kept == [("pending", None)]
         engine.dispose()
 
     def test_processes_that_start_together(self, url: str) -> None:

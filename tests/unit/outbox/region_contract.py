@@ -402,7 +402,7 @@ class RegionContract:
 
         assert [id_ for id_, *_ in first] == ids[:3]
         assert [id_ for id_, *_ in second] == ids[3:5]
-        assert [key for _, key, _ in first] == [b"d0", b"D1-r2", b"d2"]
+        assert [key for _, key, *_ in first] == [b"d0", b"D1-r2", b"d2"]
         assert wire.desired(first[1][2]) == desired(many[1])
         assert region.due(later + LEASE_MS - 1, 9) == []
         assert len(region.due(later + LEASE_MS, 9)) == 5
