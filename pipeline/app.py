@@ -48,7 +48,7 @@ from pipeline.outbox.retention import Ages, Retention
 from pipeline.outbox.scans import ScanStore
 from pipeline.outbox.sealed import SealedStore
 from pipeline.outbox.terms import Terms
-from pipeline.reach import client_settings, keyless, ring
+from pipeline.reach import client_settings, keyless, logins, ring
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner
@@ -189,13 +189,15 @@ def _desk(
     )
     store = RegionStore(wiring.engine, region.name, wiring.clock)
     watch = Watch(tenure, wiring.instruments, signs)
-    resources = Resources(client, settings.key_policy(region), limits=region.limits)
+    policy, users = settings.key_policy(region), logins(settings, region)
+    resources = Resources(client, policy, limits=region.limits, logins=users)
     return Desk(resources, store, publisher, wiring.clock, watch)
 
 
 def _worker(settings: Settings, region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
     rules = Rules(region.mode, region.removals.limits())
-    keys = Keys(desk, ring(settings, region), SealedStore(wiring.engine, region.name, wiring.clock))
+    store = SealedStore(wiring.engine, region.name, wiring.clock)
+    keys = Keys(desk, ring(settings, region), store, logins(settings, region))
     for words in keyless(settings, region):
         log.warning(words)
     worker = RegionWorker(desk, region.lanes, rules, settings.dead_letters_per_minute, keys)

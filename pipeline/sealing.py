@@ -1,6 +1,7 @@
-"""Seals a user's pair of keys for one region, so that nobody on the way can read it: the only user of PyNaCl.
+"""Seals what a user's login takes (a pair of keys, a password's hash) for one region, so that nobody on the
+way can read it: the only user of PyNaCl.
 
-In: a pair, and who sends it to whom. Out: text for the database, and the pair again in the region that it is
+In: texts, and who sends them to whom. Out: text for the database, and the same again in the region that it is
 for. Called by the region workers. X25519, XSalsa20 and Poly1305 (`nacl.public.Box`): a text can be read and
 made by nobody but the two regions, so whoever may write the database or Kafka can't plant keys of their own
 either. Each region's worker has its private keys, the newest first; older ones open what was sealed for them.
@@ -17,15 +18,14 @@ from typing import Final
 from nacl.exceptions import CryptoError
 from nacl.public import Box, PrivateKey, PublicKey
 
-from pipeline.core.keys import KeyPair
-
 KEY_BYTES: Final = 32
 SEALED_MAX: Final = 4_000
-"""A sealed pair has some 330 characters."""
+"""A sealed pair of keys has some 330 characters, a hash some 400."""
+TEXTS_MAX: Final = 3
 
 
 class Unopenable(Exception):
-    """The text can't be opened here, or is no pair of keys; the text of this says why, and nothing of it."""
+    """The text can't be opened here, or is not what was asked for; this says why, and nothing of it."""
 
 
 class Ring:
@@ -48,12 +48,12 @@ class Ring:
         """Whether anything can be sealed for that region."""
         return region in self._public
 
-    def seal(self, pair: KeyPair, region: str) -> str:
-        """The pair as only `region` can read it. `KeyError` for a region without a public key."""
-        said = json.dumps([pair.api_key, pair.secret_key]).encode()
+    def seal(self, texts: Sequence[str], region: str) -> str:
+        """The texts as only `region` can read them. `KeyError` for a region without a public key."""
+        said = json.dumps(list(texts)).encode()
         return base64.b64encode(Box(self._private[0], self._public[region]).encrypt(said)).decode()
 
-    def open(self, text: str, sender: str) -> KeyPair:
+    def open(self, text: str, sender: str) -> tuple[str, ...]:
         """What `sender` sealed for this region. Raises `Unopenable`."""
         if sender not in self._public:
             raise Unopenable(f"region {sender} has no sealing_key in the settings here")
@@ -65,7 +65,7 @@ class Ring:
             raise Unopenable("no base64") from None
         for own in self._private:
             try:
-                return _pair(Box(own, self._public[sender]).decrypt(closed))
+                return _texts(Box(own, self._public[sender]).decrypt(closed))
             except (CryptoError, ValueError):
                 continue
         raise Unopenable(f"none of this region's private keys and the sealing_key of {sender} open it")
@@ -98,11 +98,11 @@ def _bytes(key: str) -> bytes:
     return found
 
 
-def _pair(said: bytes) -> KeyPair:
+def _texts(said: bytes) -> tuple[str, ...]:
     """Raises `ValueError`."""
     found = json.loads(said)
     if not (
-        isinstance(found, list) and len(found) == 2 and all(isinstance(one, str) and one for one in found)
+        isinstance(found, list) and len(found) <= TEXTS_MAX and all(isinstance(one, str) for one in found)
     ):
-        raise ValueError("no pair of keys")
-    return KeyPair(*found)
+        raise ValueError("no texts")
+    return tuple(found)

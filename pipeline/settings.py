@@ -173,6 +173,14 @@ class Settings(Part):
             return None
         return KeyPolicy({one.domain: one.api_keys for one in self.credentials})
 
+    def login_policies(self, region: Region) -> tuple[KeyPolicy, KeyPolicy] | None:
+        """In which domains that region tells of passwords' hashes, and in which of identity providers; None:
+        it takes no part."""
+        if region.sealing_key is None or region.user_database is None:
+            return None
+        native = KeyPolicy({one.domain: one.passwords == "database" for one in self.credentials})
+        return native, KeyPolicy({one.domain: one.passwords != "random" for one in self.credentials})
+
     def web_port(self, region: str | None = None) -> int | None:
         """Where the hub, or a region's worker, answers over HTTP; None: nowhere."""
         if not self.web.port or region is None:

@@ -17,8 +17,9 @@ from pipeline.agents.desk import Desk
 from pipeline.agents.keys import KeyAwaited, Keys
 from pipeline.agents.limits import set_limits
 from pipeline.agents.naming import minted
+from pipeline.agents.passwords import Passwords
 from pipeline.cloudstack.errors import NameTaken, NotFound, Refused, UuidUsed
-from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
+from pipeline.core.entities import API_KEY, DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
 from pipeline.core.makeshift import STAND_IN, is_stand_in
 from pipeline.core.plan import SET_LIMIT, Call, Plan, Target, state_calls
@@ -65,6 +66,7 @@ class Caller:
     def __init__(self, desk: Desk, exclusive: Exclusive, keys: Keys | None = None) -> None:
         self._desk = desk
         self._keys = keys or Keys(desk, None, None)
+        self._passwords = Passwords(desk, self._keys)
         self._exclusive = exclusive
 
     async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Carried:
@@ -74,8 +76,7 @@ class Caller:
         for call in planned.calls[: len(planned.calls) - len(limits)]:  # limits come last
             before = seen or actual
             try:
-                setting = self._set_keys if call.key else self._call
-                answer = await setting(call, desired, before)
+                answer = await self._made(call, desired, before)
             except UuidUsed as error:
                 removed_at = await self._used_up(target, desired)
                 if removed_at is None:
@@ -93,6 +94,13 @@ class Caller:
             await self._dismiss_stand_ins(seen)
         limited.check(seen)
         return Carried(seen)
+
+    async def _made(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:
+        """The API's answer; none of a change that goes to CloudStack's own database."""
+        if call.login:
+            await self._passwords.give(call, desired, before)
+            return {}
+        return await (self._set_keys if call.key else self._call)(call, desired, before)
 
     async def _call(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:
         params = dict(call.params)
@@ -124,7 +132,7 @@ class Caller:
     async def _set_keys(self, call: Call, desired: Desired, _before: Snapshot) -> Mapping[str, Any]:
         pair = await self._keys.parameters(desired.uuid, call.key)
         answer = await self._desk.client.call(call.command, {**call.params, **pair})
-        await self._keys.served(desired.uuid)
+        await self._keys.served(desired.uuid, API_KEY)
         return answer
 
     async def _create_account(self, params: dict[str, str], desired: Desired) -> Mapping[str, Any]:

@@ -193,6 +193,12 @@ class CloudStack:
         finally:
             self._calls.reset(token)
 
+    def note(self, command: str, error: str | None, ms: float) -> None:
+        """A change that went another way than by the API joins the calls that are recorded."""
+        calls = self._calls.get()
+        if calls is not None:
+            calls.append(CallRecord(command, False, None, error, ms))
+
     @contextmanager
     def urgently(self) -> Iterator[None]:
         """The calls that this task makes within the block go before all that wait, and are not so made."""

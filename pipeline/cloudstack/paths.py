@@ -1,13 +1,14 @@
 """Where a user's domain is: a user's listing names its domain by UUID and last name alone.
 
-In: rows of the API, as they come by. Out: whether the keys of a user in a domain are the sync's business.
+In: rows of the API, as they come by. Out: whether the credentials of a user in a domain are the sync's
+business.
 Called by resources.py before it makes snapshots of users. Without a rule that tells domains apart nothing is
 ever read for it. What is known is forgotten after a while: a domain may have been renamed or moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.cloudstack.answers import rows
@@ -26,21 +27,20 @@ Row = Mapping[str, Any]
 
 
 class Paths:
-    """The domains of one region. `policy`: None where the region takes no part."""
+    """The domains of one region, as far as these policies ask for them."""
 
-    def __init__(self, client: CloudStack, policy: KeyPolicy | None) -> None:
+    def __init__(self, client: CloudStack, policies: Sequence[KeyPolicy]) -> None:
         self._client = client
-        self._policy = policy or KeyPolicy()
-        self._always = self._policy.everywhere
+        self._asked_for = any(policy.everywhere is None for policy in policies)
         self._known: dict[str, str] = {}
         self._since = 0
 
-    def shares_keys(self, domain: str) -> bool:
-        """Whether the keys of a user in that domain (a UUID) are told; not where its path is not known."""
-        if self._always is not None:
-            return self._always
+    def covers(self, policy: KeyPolicy, domain: str) -> bool:
+        """Whether the policy covers the users of that domain (a UUID); not where its path is not known."""
+        if policy.everywhere is not None:
+            return policy.everywhere
         path = self._known.get(domain)
-        return path is not None and self._policy.covers(path)
+        return path is not None and policy.covers(path)
 
     def note(self, found: Iterable[Row]) -> None:
         """Rows of domains, or of accounts, which tell the paths of theirs."""
@@ -58,7 +58,7 @@ class Paths:
 
     async def learn(self, users: Iterable[Row]) -> None:
         """Reads what is not known of the domains of these users. Raises as the client does."""
-        if self._always is not None:
+        if not self._asked_for:
             return
         now = self._client.now
         if not 0 <= now - self._since < KEPT_MS:

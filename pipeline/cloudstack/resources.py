@@ -9,16 +9,18 @@ at a time.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pipeline.cloudstack.answers import named, rows
 from pipeline.cloudstack.client import PAGE, CloudStack
 from pipeline.cloudstack.errors import Garbled, NotFound, Refused, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
+from pipeline.cloudstack.logins import Logins, with_logins
 from pipeline.cloudstack.paths import Paths
 from pipeline.cloudstack.snapshots import ROOT_ADMIN_ROLES, Identity, is_reserved, snapshot
 from pipeline.core.entities import OPTIONAL, ROOT, Kind, Snapshot
-from pipeline.core.keys import KeyPair, KeyPolicy
+from pipeline.core.keys import KeyPolicy
 from pipeline.core.limits import TYPES
 
 _LIST: Final[Mapping[Kind, tuple[str, str]]] = {
@@ -43,11 +45,22 @@ _WITH_LIMITS: Final = {"listall": "true", "details": "min,resource"}
 
 class Resources:
     """Reads one region. `start` comes first; everything else may then run at the same time. `policy`: whose
-    keys are told; None: nobody's. `limits`: those of domains and accounts are told."""
+    keys are told; None: nobody's. `limits`: those of domains and accounts are told. `logins`: how users log
+    in is told, by what these say; None: of nobody."""
 
-    def __init__(self, client: CloudStack, policy: KeyPolicy | None = None, *, limits: bool = False) -> None:
+    def __init__(
+        self,
+        client: CloudStack,
+        policy: KeyPolicy | None = None,
+        *,
+        limits: bool = False,
+        logins: Logins | None = None,
+    ) -> None:
         self._client = client
-        self._paths = Paths(client, policy)
+        self._keys = policy or KeyPolicy()
+        self._logins = logins
+        policies = [self._keys] if logins is None else [self._keys, logins.native, logins.federated]
+        self._paths = Paths(client, policies)
         self._limits = limits
         self._details = _WITH_LIMITS if limits else _SLIM
         self._identity: Identity | None = None
@@ -100,7 +113,8 @@ class Resources:
         own = await self._own()
         reserved = await self._reserved(root)
         user, account, *names = (named("getUser", own, key) for key in _OWN)
-        self._identity = Identity(root, user, account, reserved, self._paths.shares_keys, self._limits)
+        shares_keys = partial(self._paths.covers, self._keys)
+        self._identity = Identity(root, user, account, reserved, shares_keys, self._limits)
         self._names = names[0], names[1]
         await self._read_roles()
 
@@ -128,20 +142,6 @@ class Resources:
             listed, _ = await self._client.page(command, self._details, item, (1, 1))
             found |= {(kind, one.field) for row in listed for one in TYPES if one.listed in row}
         return frozenset(pair for pair in found if pair[1] in OPTIONAL[pair[0]])
-
-    async def user_keys(self, uuid: str) -> KeyPair | None:
-        """A user's keys, to be sealed at once; None where it has none, or is not there."""
-        try:
-            inner = await self._client.call("getUserKeys", {"id": uuid})
-        except NotFound:
-            return None
-        found = inner.get("userkeys")
-        if not isinstance(found, dict):
-            raise Garbled("getUserKeys answers without userkeys")
-        api_key, secret_key = found.get("apikey"), found.get("secretkey")
-        if not (isinstance(api_key, str) and isinstance(secret_key, str) and api_key and secret_key):
-            return None
-        return KeyPair(api_key, secret_key)
 
     async def answered(self, kind: Kind, obj: Mapping[str, Any]) -> Snapshot | None:
         """A change's answer, as a Snapshot; None where it does not tell all that is told of that kind: a
@@ -284,7 +284,10 @@ class Resources:
             await self._paths.learn(found)
         else:
             self._paths.note(found)
-        return [self.snapshot(kind, row) for row in found]
+        made = [self.snapshot(kind, row) for row in found]
+        if kind is Kind.USER and self._logins is not None:
+            return await with_logins(self._logins, self._paths.covers, found, made)
+        return made
 
     async def _rows(
         self, kind: Kind, params: Mapping[str, str], command: str = ""

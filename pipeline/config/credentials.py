@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -13,10 +14,14 @@ from pipeline.core.keys import clean
 
 
 class Credentials(Part):
-    """One domain and all below it; the longest path counts. `api_keys`: the keys of its users are carried."""
+    """One domain and all below it; the longest path counts. `api_keys`: the keys of its users are carried.
+    `passwords`: `random`: none is carried, a user that is made has one that nobody knows; `federated`: its
+    users log in at identity providers, and are of the same everywhere; `database`: these, and the hashes of
+    CloudStack's own passwords."""
 
     domain: str = Field(min_length=1, max_length=4_000)
     api_keys: bool = False
+    passwords: Literal["random", "federated", "database"] = "random"
 
     @field_validator("domain")
     @classmethod

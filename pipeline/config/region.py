@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from pipeline.config import database
 from pipeline.core.entities import Kind
 from pipeline.core.mode import Mode
 from pipeline.core.records import Source, Sources
@@ -144,7 +145,8 @@ class Region(Part):
     users' API keys are sealed for it; None: they neither go there nor come from there.
     `sealing_private_keys`: its worker's alone, the newest first. `authoritative_for`: None: everything; an
     empty list: nothing, the region is a mirror. `limits`: the resource limits of domains and accounts are
-    carried to and from it; reading an account then takes three times as long."""
+    carried to and from it; reading an account then takes three times as long. `user_database`: its
+    CloudStack's own database, for its worker alone, where how users log in is carried; None: it is not."""
 
     name: str
     host: str
@@ -170,6 +172,7 @@ class Region(Part):
     sealing_private_keys: tuple[SecretStr, ...] = Field(default=(), max_length=8)
     authoritative_for: tuple[Authority, ...] | None = None
     limits: bool = False
+    user_database: SecretStr | None = None
 
     @property
     def sources(self) -> Sources:
@@ -225,6 +228,13 @@ class Region(Part):
     @classmethod
     def _check_sealing_key(cls, key: str | None) -> str | None:
         return None if key is None else check_key(key)
+
+    @field_validator("user_database")
+    @classmethod
+    def _check_user_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            database.check(url.get_secret_value())
+        return url
 
     @field_validator("sealing_private_keys")
     @classmethod

@@ -16,7 +16,7 @@ from pipeline.config.source import Tree, is_reference, label
 
 API_SECRETS: Final = ("api_key", "secret_key", "password")
 BUS_SECRETS: Final = ("url",)
-SEALING_SECRETS: Final = ("sealing_private_keys",)
+SEALING_SECRETS: Final = ("sealing_private_keys", "user_database")
 WEB_SECRETS: Final = ("token",)
 KAFKA_SECRETS: Final = ("sasl.password", "ssl.key.password")
 
@@ -24,9 +24,9 @@ KAFKA_SECRETS: Final = ("sasl.password", "ssl.key.password")
 @dataclass(frozen=True, slots=True)
 class Role:
     """Which process this is: `all` of it (run, check), the `hub` (no region's secrets; status too), the
-    `worker` of a region (its API key, its private keys for sealing), the `bridge` of a region (its bus's
-    password; without a bus, its API key), or `join` (all of the one region that is to join but its private
-    keys for sealing, and no other's)."""
+    `worker` of a region (its API key, its private keys for sealing, its CloudStack's own database), the
+    `bridge` of a region (its bus's password; without a bus, its API key), or `join` (all of the one region
+    that is to join but its private keys for sealing and its database, and no other's)."""
 
     kind: Literal["all", "hub", "worker", "bridge", "join"] = "all"
     region: str = ""
@@ -108,6 +108,8 @@ def plain_secrets(tree: dict[str, Tree]) -> Iterator[str]:
         private = region.get(SEALING_SECRETS[0])
         if isinstance(private, list) and any(_stands_open(key) for key in private):
             yield f"{where}.{SEALING_SECRETS[0]}"
+        if _holds_password(region.get("user_database")):
+            yield f"{where}.user_database"
         bus = region.get("bus")
         if isinstance(bus, dict) and _holds_password(bus.get("url")):
             yield f"{where}.bus.url"

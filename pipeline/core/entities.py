@@ -45,10 +45,14 @@ a cleared network domain is "", one never set is missing)."""
 API_KEY: Final = "apikey"
 """The field that stands for a user's pair of keys: a fingerprint of the API key, "" for none."""
 
+LOGIN: Final = "login"
+"""The field that stands for how a user logs in: a fingerprint of the stored hash, or its identity provider
+(`core.passwords`)."""
+
 _OPTIONAL: dict[Kind, tuple[str, ...]] = {
     Kind.DOMAIN: DOMAIN_LIMITS,
     Kind.ACCOUNT: ACCOUNT_LIMITS,
-    Kind.USER: (API_KEY,),
+    Kind.USER: (API_KEY, LOGIN),
 }
 
 OPTIONAL: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_OPTIONAL)
@@ -62,9 +66,10 @@ too: only the region itself knows the types of its roles."""
 NEVER_CLEARED: Final = frozenset({"timezone", API_KEY})
 """Fields that no call makes empty once they are set: an empty one is what creation left, never a change."""
 
-DEFAULTED: Final = frozenset(ACCOUNT_LIMITS)
+DEFAULTED: Final = frozenset({*ACCOUNT_LIMITS, LOGIN})
 """Fields that have a value from the start which nobody gave: where no limit is set, a region shows its own
-default. So the first word of one is no change (`core.first`)."""
+default, and a user that we made has a password that we made up. So the first word of one is no change
+(`core.first`)."""
 
 Fields = Mapping[str, str]
 """Field name → value, for all fields of the kind."""

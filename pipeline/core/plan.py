@@ -17,6 +17,7 @@ from pipeline.core.entities import (
     ENABLED,
     FIELDS,
     LOCKED,
+    LOGIN,
     NEVER_CLEARED,
     OPTIONAL,
     Fields,
@@ -27,6 +28,8 @@ from pipeline.core.limits import NUMBERS, api_max
 ROLE: Final = "role"
 STATE: Final = "state"
 SET_LIMIT: Final = "updateResourceLimit"
+SET_LOGIN: Final = "set login"
+"""In CloudStack's own database: the API takes no hash."""
 LIFE: Final = "life"
 """Left alone when an entity that the region held is gone: a removal made there that nobody has seen yet."""
 
@@ -34,13 +37,15 @@ LIFE: Final = "life"
 @dataclass(frozen=True, slots=True)
 class Call:
     """One API call. What is filled in at the edge: `password` (a fresh strong one, never in a plan) where
-    `needs_password`, `roleid` for the role called `role`, and the pair of keys whose fingerprint is `key`."""
+    `needs_password`, `roleid` for the role called `role`, the pair of keys whose fingerprint is `key`, and
+    what `login` stands for, which no call takes: it is written to CloudStack's own table."""
 
     command: str
     params: Mapping[str, str]
     needs_password: bool = False
     role: str | None = None
     key: str = ""
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,8 @@ def _update(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple
     calls += _attributes(target, changes)
     if API_KEY in changes:  # a call of its own: the pair may have to be waited for
         calls.append(Call("updateUser", {"id": target.uuid}, key=changes[API_KEY]))
+    if LOGIN in changes:
+        calls.append(Call(SET_LOGIN, {"id": target.uuid}, login=changes[LOGIN]))
     if changes.get("state") == ENABLED:
         calls += state
     return (*calls, *_limits(target, actual, changes))

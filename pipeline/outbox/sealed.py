@@ -1,20 +1,20 @@
-"""Pairs of keys on their way from one region's worker to another's, sealed: who asks for which, who answers.
+"""Users' keys and logins on their way from one region's worker to another's, sealed: who asks, who answers.
 
-In: a user, the fingerprint of the keys that a region should hold. Out: the sealed text that a region which
-holds them has left there. Called by the region workers, in threads; every method is one transaction and may
-be run again. Nothing here can be read by anybody but the region that asked. One question for a user and a
-region at a time; it goes once it has served.
+In: a user, one of its fields, and the value that a region should hold. Out: the sealed text that a region
+which holds it has left there. Called by the region workers, in threads; every method is one transaction and
+may be run again. Nothing here can be read by anybody but the region that asked. One question for a user, a
+field and a region at a time; it goes once it has served.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import ColumnElement, Engine, delete, insert, select, update
 
-from pipeline.core.entities import API_KEY
 from pipeline.outbox.confirmed import read_confirmed
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.mappings import is_present
@@ -33,16 +33,17 @@ class Sealed:
     asked_time: int
     tries: int
     sender: str | None = None
-    text: str | None = field(default=None, repr=False)
+    text: str | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question of `region` for the keys of a user that this region holds, under `local`."""
+    """A question of `region` for what stands behind a field of a user that this region holds, as `local`."""
 
     id: int
     entity: str
     region: str
+    field: str
     fingerprint: str
     local: str
 
@@ -55,31 +56,31 @@ class SealedStore:
         self._region = region
         self._clock = clock
 
-    def find(self, entity: str) -> Sealed | None:
+    def find(self, entity: str, field: str) -> Sealed | None:
         """What lies here for the user (canonical UUID)."""
         query = select(
             sealed.c.fingerprint, sealed.c.asked_time, sealed.c.tries, sealed.c.sender, sealed.c.text
-        ).where(sealed.c.entity == entity, sealed.c.region == self._region)
+        ).where(*self._mine(entity, field))
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Sealed(*row)
 
-    def ask(self, entity: str, fingerprint: str, tries: int = 0) -> Sealed:
-        """This question takes the place of any other about that user here."""
+    def ask(self, entity: str, field: str, fingerprint: str, tries: int = 0) -> Sealed:
+        """This question takes the place of any other about that field of the user here."""
         asked = Sealed(fingerprint, self._clock(), tries)
-        mine = (sealed.c.entity == entity, sealed.c.region == self._region)
-        row = {"entity": entity, "region": self._region, "fingerprint": fingerprint}
+        row = {"entity": entity, "region": self._region, "field": field, "fingerprint": fingerprint}
         with writing(self._engine) as connection:
-            connection.execute(delete(sealed).where(*mine))
+            connection.execute(delete(sealed).where(*self._mine(entity, field)))
             connection.execute(insert(sealed).values(**row, asked_time=asked.asked_time, tries=tries))
         return asked
 
-    def forget(self, entity: str) -> None:
+    def forget(self, entity: str, field: str) -> None:
         """It has served, or is not needed any more."""
         with writing(self._engine) as connection:
-            connection.execute(
-                delete(sealed).where(sealed.c.entity == entity, sealed.c.region == self._region)
-            )
+            connection.execute(delete(sealed).where(*self._mine(entity, field)))
+
+    def _mine(self, entity: str, field: str) -> tuple[ColumnElement[bool], ...]:
+        return sealed.c.entity == entity, sealed.c.region == self._region, sealed.c.field == field
 
     def asked(self, after: int) -> tuple[list[Asked], int]:
         """Open questions of other regions that this one can answer, as far as is known of what it holds; of
@@ -89,6 +90,7 @@ class SealedStore:
                 sealed.c.id,
                 sealed.c.entity,
                 sealed.c.region,
+                sealed.c.field,
                 sealed.c.fingerprint,
                 rmap.c.uuid.label("local"),
             )
@@ -104,7 +106,7 @@ class SealedStore:
             found = connection.execute(query).all()
             here = [Asked(*row) for row in found if row.local is not None]
             held = read_confirmed(connection, self._region, {one.local for one in here}) if here else {}
-        answerable = [one for one in here if (held.get(one.local) or {}).get(API_KEY) == one.fingerprint]
+        answerable = [one for one in here if (held.get(one.local) or {}).get(one.field) == one.fingerprint]
         return answerable, found[-1].id if len(found) == ASKED_AT_ONCE else 0
 
     def answer(self, question: Asked, text: str) -> None:
@@ -117,6 +119,7 @@ class SealedStore:
                     sealed.c.id == question.id,  # which SQLite gives again
                     sealed.c.entity == question.entity,
                     sealed.c.region == question.region,
+                    sealed.c.field == question.field,
                     sealed.c.fingerprint == question.fingerprint,
                     sealed.c.text.is_(None),
                 )

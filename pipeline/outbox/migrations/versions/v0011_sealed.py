@@ -28,12 +28,13 @@ Table(
     Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
     Column("entity", String(64), nullable=False),
     Column("region", String(64), nullable=False),
+    Column("field", String(64), nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("asked_time", BigInteger(), nullable=False),
     Column("tries", Integer(), nullable=False),
     Column("sender", String(64)),
     Column("text", Text()),
-    UniqueConstraint("entity", "region", name="uq_sealed_question"),
+    UniqueConstraint("entity", "region", "field", name="uq_sealed_question"),
     **OPTIONS,
 )
 
