@@ -27,13 +27,15 @@ from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
 from pipeline.lossy import BUS, LossyBridge, connected
 from pipeline.outbox.audit import AuditStore
+from pipeline.outbox.engine import reading
+from pipeline.outbox.exposure import read_exposures
 from pipeline.outbox.gaps import gaps
 from pipeline.progress import Progress
-from pipeline.proving import prove_keys
+from pipeline.proving import Proven, prove
 from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
-from pipeline.staging import ALL_KEYS, NEWCOMER, file_in, newcomer, sandbox_settings
+from pipeline.staging import EVERYBODY, NEWCOMER, file_in, newcomer, sandbox_settings
 
 SETTLE_LIMIT_S: Final = 300.0
 QUIET_S: Final = 15.0
@@ -50,8 +52,8 @@ class DemoOptions:
     """`changes`: how many, None for as many as come until a signal. `rate`: attempts a second, 0 for as fast
     as they go. `exit`: end after the verdict rather than stay up to be looked at. `lose_events`: the share of
     events that the regions' buses lose; 0 for event logs instead of buses. `newcomer`: one more region, with
-    data of its own, which has not joined. `credentials`: users' API keys are carried, which a user's call in
-    every region proves."""
+    data of its own, which has not joined. `credentials`: users' API keys and passwords are carried, which a
+    user's call and log-in in every region prove."""
 
     regions: int = 3
     changes: int | None = None
@@ -97,6 +99,8 @@ class Verdict:
     events_lost: int
     events_filled: int
     keys_good_in: tuple[str, ...] = ()
+    logs_in_to: tuple[str, ...] = ()
+    exposed: int = 0
 
 
 @dataclass(slots=True)
@@ -111,7 +115,7 @@ class _Stage:
     began: float
     buses: dict[str, LossyBridge]
     lag: dict[str, int] = field(default_factory=dict)
-    keys: tuple[str, ...] | None = None
+    proven: Proven | None = None
 
     def states(self) -> dict[str, Counter[str]]:
         """Outbox rows by region and state."""
@@ -144,12 +148,16 @@ async def _demo(options: DemoOptions) -> int:
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=options.json)
     with tempfile.TemporaryDirectory(prefix="region-sync-demo-") as folder:
-        async with simulated_regions(options.regions, seed=options.seed) as regions, AsyncExitStack() as more:
+        users = _user_databases(options, folder)
+        async with AsyncExitStack() as more:
+            regions = await more.enter_async_context(
+                simulated_regions(options.regions, seed=options.seed, user_databases=users)
+            )
             new = [await more.enter_async_context(newcomer(options.seed))] if options.newcomer else []
             buses = {one.name: LossyBridge(one) for one in regions} if options.lose_events else {}
             for one in regions:
                 one.faults.lost_ratio = options.lose_events
-            bus, carried = BUS if buses else {}, ALL_KEYS if options.credentials else ()
+            bus, carried = BUS if buses else {}, EVERYBODY if options.credentials else ()
             settings = sandbox_settings([*regions, *new], Path(folder), bus, carried)
             tally = Tally()
             async with pipeline(settings, tally.count, connected(buses) if buses else None) as running:
@@ -169,13 +177,20 @@ async def _demo(options: DemoOptions) -> int:
     return 0 if verdict.converged else 1
 
 
+def _user_databases(options: DemoOptions, folder: str) -> tuple[str, ...]:
+    """Where the regions keep their users, as CloudStack's own databases, where passwords are carried."""
+    if not options.credentials:
+        return ()
+    return tuple(f"sqlite:///{folder}/cloudstack-{number + 1}.db" for number in range(options.regions))
+
+
 async def _play(stage: _Stage, options: DemoOptions, stop: asyncio.Event, console: Console) -> Verdict:
     with Live(console=console, refresh_per_second=4, transient=options.json) as live:
         showing = asyncio.create_task(_show(stage, live))
         try:
             await _make_changes(stage, options, stop)
             if options.credentials:
-                stage.keys = tuple(await prove_keys(stage.regions, SETTLE_LIMIT_S))
+                stage.proven = await prove(stage.regions, SETTLE_LIMIT_S)
             return await _settle(stage)
         finally:
             showing.cancel()
@@ -217,13 +232,20 @@ def _still_running(settings: Path, options: DemoOptions) -> str:
     return f"Still running; Ctrl-C ends it. In another terminal:\n{tried}"
 
 
+def _exposed(stage: _Stage) -> int:
+    """Who still has access somewhere that was taken away."""
+    with reading(stage.running.wiring.engine) as connection:
+        return sum(len(read_exposures(connection, region.name)) for region in stage.regions)
+
+
 def _verdict(stage: _Stage) -> Verdict:
     dumps = [region.dump() for region in stage.regions]
     differing, names = differences(dumps), tuple(region.name for region in stage.regions)
+    proven, exposed = stage.proven, _exposed(stage)
     states: Counter[str] = sum(stage.states().values(), Counter())
     unfinished = states["pending"] + states["published"]
     return Verdict(
-        converged=not (differing or unfinished) and stage.keys in (None, names),
+        converged=not (differing or unfinished or exposed) and (proven is None or proven.everywhere(names)),
         lost=len(differing),
         changes=stage.traffic.accepted,
         refused=stage.traffic.refused,
@@ -237,7 +259,9 @@ def _verdict(stage: _Stage) -> Verdict:
         seconds=round(time.monotonic() - stage.began, 1),
         events_lost=sum(bus.lost for bus in stage.buses.values()),
         events_filled=stage.filled(),
-        keys_good_in=stage.keys or (),
+        keys_good_in=proven.keys if proven is not None else (),
+        logs_in_to=proven.logins if proven is not None else (),
+        exposed=exposed,
     )
 
 

@@ -22,8 +22,8 @@ from pipeline.settings import ALL, WEB_PORT, Settings
 from pipeline.web import port_near
 
 NEWCOMER: Final = "new"
-ALL_KEYS: Final = ({"domain": "/", "api_keys": True},)
-"""Of `credentials`: every user's API keys are carried."""
+EVERYBODY: Final = ({"domain": "/", "api_keys": True, "passwords": "database"},)
+"""Of `credentials`: every user's API keys are carried, and passwords."""
 _OWN_CHANGES: Final = 60
 _OWN_NAMES: Final = TrafficOptions(silent=False, invalid=0.0, collide=0.5)
 
@@ -70,6 +70,7 @@ def sandbox_settings(
                 "mode": "plan" if region.name == NEWCOMER else "apply",
                 "sealing_key": pairs[region.name][1],
                 "sealing_private_keys": [pairs[region.name][0]],
+                **({"user_database": region.user_database} if region.user_database else {}),
             }
             for region in regions
         ],

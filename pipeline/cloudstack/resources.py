@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pipeline.cloudstack.answers import named, rows
 from pipeline.cloudstack.client import PAGE, CloudStack
-from pipeline.cloudstack.errors import Garbled, NotFound, Refused, Unauthorised
+from pipeline.cloudstack.errors import NotFound, Refused, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
 from pipeline.cloudstack.logins import Logins, with_logins
 from pipeline.cloudstack.paths import Paths

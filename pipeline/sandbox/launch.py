@@ -28,7 +28,8 @@ EXCHANGE = "cloudstack-events"
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
     """`port` 0 means free ports, else port, port + 1 …; `latency` is `none`, `real` or ms a call; `names`
-    default to r1, r2 …; `tls`: with this certificate, by https
+    default to r1, r2 …; `tls`: with this certificate, by https; `user_databases`: each region keeps its table
+    of users in one, by its URL; empty: in memory.
     """
 
     regions: int = 2
@@ -39,6 +40,7 @@ class SandboxOptions:
     names: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     tls: ssl.SSLContext | None = None
+    user_databases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class SimulatedRegion:
     server: RegionServer
     exchange: str
     publisher: RabbitPublisher | None = None
+    user_database: str = ""
+    """Where its table of users is; empty: in memory."""
 
     @property
     def name(self) -> str:
@@ -128,6 +132,7 @@ async def sandbox(options: SandboxOptions) -> AsyncIterator[list[SimulatedRegion
         for one in running:
             await one.stop()
             one.region.jobs.stop()
+            one.region.world.passwords.close()
             if one.publisher is not None:
                 await asyncio.to_thread(one.publisher.stop)
 
@@ -135,6 +140,9 @@ async def sandbox(options: SandboxOptions) -> AsyncIterator[list[SimulatedRegion
 def _build(options: SandboxOptions, index: int) -> SimulatedRegion:
     name = options.names[index] if index < len(options.names) else f"r{index + 1}"
     region = Region(name, options.seed, now_ms)
+    users = options.user_databases[index] if options.user_databases else ""
+    if users:
+        region.keep_users_in(users)
     region.faults.real_latency = options.latency == "real"
     region.faults.latency_ms = float(options.latency) if options.latency.isdigit() else 0.0
     exchange = f"{EXCHANGE}-{name}"
@@ -142,15 +150,20 @@ def _build(options: SandboxOptions, index: int) -> SimulatedRegion:
     if publisher is not None:
         region.publish_to(publisher.tell)
     server = RegionServer(region, options.port + index if options.port else 0, options.host, options.tls)
-    return SimulatedRegion(region, server, exchange, publisher)
+    return SimulatedRegion(region, server, exchange, publisher, users)
 
 
 @contextlib.asynccontextmanager
 async def simulated_regions(
-    n: int = 2, amqp_url: str | None = None, *, seed: int = 1, port: int = 0, names: tuple[str, ...] = ()
+    n: int = 2,
+    amqp_url: str | None = None,
+    *,
+    seed: int = 1,
+    names: tuple[str, ...] = (),
+    user_databases: tuple[str, ...] = (),
 ) -> AsyncIterator[list[SimulatedRegion]]:
     """`async with simulated_regions(3) as regions:` for tests and the demo."""
-    options = SandboxOptions(regions=n, amqp_url=amqp_url, port=port, seed=seed, names=names)
+    options = SandboxOptions(n, amqp_url, seed=seed, names=names, user_databases=user_databases)
     async with sandbox(options) as running:
         yield running
 

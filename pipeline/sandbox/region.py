@@ -23,6 +23,7 @@ from pipeline.sandbox.parameters import load_apis
 from pipeline.sandbox.seeding import SERVICE, load, seed_world
 from pipeline.sandbox.settings_commands import load_configuration
 from pipeline.sandbox.state import User
+from pipeline.sandbox.usertable import UserTable
 from pipeline.sandbox.world import World
 
 READS = ("list", "get", "query")
@@ -121,6 +122,12 @@ class Region:
     def publish_to(self, target: Listener) -> None:
         """Sends this region's bus messages to `target`, through the fault switches."""
         self.log.listeners.append(FaultyBus(self.faults, self.fault_rng, target).tell)
+
+    def keep_users_in(self, url: str) -> None:
+        """The table of users is a real one from now on: its passwords are what users log in by."""
+        self.world.passwords.table = UserTable(url)
+        for user in self.world.users.values():
+            self.world.passwords.keep(user)
 
     def setting(self, name: str) -> str:
         """A value of the region's own configuration."""

@@ -5,8 +5,6 @@ Called by `dispatch` with a parsed call (`login` by its own way, since nobody is
 
 from __future__ import annotations
 
-import hmac
-
 from pipeline.sandbox import access, listing, render
 from pipeline.sandbox.call import Answer, Call
 from pipeline.sandbox.errors import ApiError, invalid, wrong_parameter
@@ -15,7 +13,7 @@ from pipeline.sandbox.jobs import RUNNING, Job, Result
 from pipeline.sandbox.settings_commands import THROTTLING_ENABLED, THROTTLING_INTERVAL, THROTTLING_MAX
 from pipeline.sandbox.state import DISABLED, ENABLED, SYSTEM_ACCOUNT_ID, Domain, Project, User
 from pipeline.sandbox.submit import JobSpec, submit
-from pipeline.sandbox.world import World, digest
+from pipeline.sandbox.world import World
 
 SESSION_TIMEOUT_S = 1800
 
@@ -148,7 +146,7 @@ def authenticate(world: World, given: dict[str, str], allowed_attempts: int) -> 
     user = world.find_user(username, domain)
     if user is None or user.account.id == SYSTEM_ACCOUNT_ID:
         raise failure
-    if not hmac.compare_digest(digest(given.get("password", "")), user.password):
+    if not world.passwords.accepts(user, given.get("password", "")):
         if user.state == ENABLED and not user.default and allowed_attempts > 0:
             user.wrong_logins += 1
             if user.wrong_logins >= allowed_attempts:

@@ -6,8 +6,6 @@ apache/cloudstack.
 
 from __future__ import annotations
 
-import hmac
-
 from pipeline.sandbox import access, render
 from pipeline.sandbox.accounts import key_access, new_user
 from pipeline.sandbox.call import Answer, Call
@@ -24,7 +22,6 @@ from pipeline.sandbox.state import (
     User,
 )
 from pipeline.sandbox.submit import JobSpec, submit
-from pipeline.sandbox.world import digest
 
 
 def create_user(call: Call) -> Answer:
@@ -132,7 +129,7 @@ def _check_password(call: Call, user: User) -> None:
     if not call.account.admin:
         if not (current or "").strip():
             raise invalid("To set a new password the current password must be provided.")
-        if not hmac.compare_digest(digest(current or ""), user.password):
+        if not call.world.passwords.accepts(user, current or ""):
             raise invalid("Current password is incorrect.")
 
 
@@ -144,7 +141,7 @@ def _write(call: Call, user: User) -> None:
     if username is not None:
         call.world.rename_user(user, username)
     if password is not None:
-        user.password = digest(password)
+        call.world.passwords.set(user, password)
     for name in ("email", "timezone"):
         value = call.text(name)
         if value and value.strip():

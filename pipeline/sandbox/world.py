@@ -8,13 +8,13 @@ stay in the UUID and number indexes, since CloudStack finds them there and refus
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
 import uuid as uuids
 from collections.abc import Callable, Iterator
 
 from pipeline.sandbox import errors
+from pipeline.sandbox.passwords import Passwords, stored
 from pipeline.sandbox.state import (
     Account,
     Domain,
@@ -26,11 +26,6 @@ from pipeline.sandbox.state import (
     Role,
     User,
 )
-
-
-def digest(password: str) -> str:
-    """How a password is kept: never in clear."""
-    return hashlib.sha256(password.encode()).hexdigest()
 
 
 class World:
@@ -55,6 +50,7 @@ class World:
         """Of accounts, by the type's number, where another one than 4.22 comes with (`max.account.…`)."""
         self.unknown_limits: frozenset[int] = frozenset()
         """Types that this region is too old for."""
+        self.passwords = Passwords()
         self.by_uuid: dict[str, dict[str, int]] = {
             kind: {} for kind in ("Domain", "Account", "User", "Role", "RolePermission", "Project")
         }
@@ -182,7 +178,7 @@ class World:
         number, chosen = self._claim("User", new.uuid)
         user = User(
             number, chosen, new.username, new.firstname, new.lastname, new.email, account, self.clock(),
-            digest(new.password), new.timezone or None,
+            stored(new.password), new.timezone or None,
         )  # fmt: skip
         self._index_user(user)
         return user
@@ -190,11 +186,13 @@ class World:
     def _index_user(self, user: User) -> None:
         self.users[user.id] = self.live_users[user.id] = user
         user.account.users[user.id] = user
+        self.passwords.keep(user)
         self._users_by_name.setdefault(user.username.casefold(), {})[user.id] = user
 
     def rename_user(self, user: User, username: str) -> None:
         self._users_by_name[user.username.casefold()].pop(user.id, None)
         user.username = username
+        self.passwords.keep(user)
         self._users_by_name.setdefault(username.casefold(), {})[user.id] = user
 
     def find_users(self, username: str) -> list[User]:
@@ -213,6 +211,7 @@ class World:
 
     def remove_user(self, user: User) -> None:
         user.removed = True
+        self.passwords.keep(user)
         self.live_users.pop(user.id, None)
         user.account.users.pop(user.id, None)
         self._users_by_name[user.username.casefold()].pop(user.id, None)
@@ -224,16 +223,17 @@ class World:
 
         The new row's time zone is UTC where the old one had none (recorded in move.user.read).
         """
-        apikey, secretkey = user.apikey, user.secretkey
+        apikey, secretkey, password = user.apikey, user.secretkey, self.passwords.held(user)
         self.remove_user(user)
         uuid, user.uuid = user.uuid, self.new_uuid()
         user.apikey = user.secretkey = None
         self.by_uuid["User"][user.uuid] = user.id
+        self.passwords.keep(user)  # under its new UUID, before the old one is another row's
         number = self.number("User")
         self.by_uuid["User"][uuid] = number
         moved = User(
             number, uuid, user.username, user.firstname, user.lastname, user.email, account, self.clock(),
-            user.password, user.timezone or "UTC", user.state,
+            password, user.timezone or "UTC", user.state,
         )  # fmt: skip
         moved.two_factor = user.two_factor
         self._index_user(moved)

@@ -60,7 +60,7 @@ class Stage:
         """The other region's worker does its part; how many questions it found."""
         asked, _ = self.far().asked(0)
         for question in asked:
-            self.far().answer(question, (ring or self.ring(FAR)).seal(pair, HERE))
+            self.far().answer(question, (ring or self.ring(FAR)).seal((pair.api_key, pair.secret_key), HERE))
         return len(asked)
 
     async def family(self) -> None:
@@ -116,7 +116,7 @@ async def test_keys_are_asked_for_set_and_forgotten(stage: Stage, caplog: pytest
     row = stage.rig.outbox(desired)
     assert (row["state"], row["message"]) == (
         "pending",
-        "waits for its keys: asked the regions that hold them",
+        "waits for its keys: asked the regions that hold it",
     )
     assert (stage.held(), open_questions(stage)) == ((None, None), [("ann", HERE)])
 
@@ -194,18 +194,18 @@ async def test_this_region_answers_only_what_it_holds(stage: Stage) -> None:
     made = (await Api(stage.rig.region)("registerUserKeys", id="ann")).body["userkeys"]
     await stage.rig.learn(Kind.USER, "ann")
     far = stage.far()
-    far.ask("ann", fingerprint(made["apikey"]))
+    far.ask("ann", API_KEY, fingerprint(made["apikey"]))
     await stage.keys.answer()
-    found = far.find("ann")
+    found = far.find("ann", API_KEY)
     assert found is not None and found.text is not None and found.sender == HERE
     pair = stage.ring(FAR).open(found.text, HERE)
     assert (pair.api_key, pair.secret_key) == (made["apikey"], made["secretkey"])
     assert made["secretkey"] not in stage.stored() and made["apikey"] not in stage.stored()
 
     stage.rig.region.calls.clear()
-    far.ask("ann", fingerprint("others"))
+    far.ask("ann", API_KEY, fingerprint("others"))
     await stage.keys.answer()
-    found = far.find("ann")
+    found = far.find("ann", API_KEY)
     assert found is not None and found.text is None
     assert stage.rig.region.calls.reads("svc-sync") == 0, "what it does not hold it does not read"
 
@@ -217,10 +217,10 @@ async def test_a_region_without_a_public_key_is_given_none(
     await stage.rig.learn(Kind.USER, "ann")
     lonely = Ring(HERE, (stage.pairs[HERE][0],), {HERE: stage.public[HERE]})
     await stage.take_part(lonely, KeyPolicy({"/": True}))
-    stage.far().ask("ann", fingerprint(made["apikey"]))
+    stage.far().ask("ann", API_KEY, fingerprint(made["apikey"]))
     for _ in range(3):
         await stage.keys.answer()
-    found = stage.far().find("ann")
+    found = stage.far().find("ann", API_KEY)
     assert found is not None and found.text is None
     assert caplog.text.count("has no sealing_key in the settings here") == 1
     assert stage.rig.region.calls.by_command("svc-sync").get("getUserKeys", 0) == 0

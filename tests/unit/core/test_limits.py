@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.authority import Where, heard, refusal, said, violated
-from pipeline.core.entities import DEFAULTED, OPTIONAL, Kind, alike
+from pipeline.core.entities import DEFAULTED, LOGIN, OPTIONAL, Kind, alike
 from pipeline.core.events import LIMIT_CHANGED, SCAN
 from pipeline.core.limits import BORROWED, NUMBERS, TYPES, UNLIMITED, api_max, limit_text
 from pipeline.core.merge import Merged, Outcome, merge
@@ -70,7 +70,7 @@ def test_the_types_are_seventeen_and_a_domain_s_fewer_by_the_borrowed_ones() -> 
     assert len({one.listed for one in TYPES}) == len(NUMBERS) == len(OPTIONAL[Kind.ACCOUNT]) == 17
     borrowed = set(OPTIONAL[Kind.ACCOUNT]) - set(OPTIONAL[Kind.DOMAIN])
     assert borrowed == {f"limit_{name}" for name in BORROWED}
-    assert set(OPTIONAL[Kind.ACCOUNT]) == DEFAULTED
+    assert set(OPTIONAL[Kind.ACCOUNT]) == DEFAULTED - {LOGIN}
 
 
 # Calls
