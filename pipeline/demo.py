@@ -16,7 +16,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
@@ -36,6 +36,7 @@ from pipeline.run import Running, pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
 from pipeline.staging import EVERYBODY, NEWCOMER, file_in, newcomer, sandbox_settings
+from pipeline.verdict import Verdict, differences
 
 SETTLE_LIMIT_S: Final = 300.0
 QUIET_S: Final = 15.0
@@ -76,31 +77,6 @@ class Tally:
     def count(self, call: CallRecord) -> None:
         self.reads += call.read
         self.writes += not call.read
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How it ended. `lost`: entities that one region holds otherwise than another; `unfinished`: desired
-    states neither delivered nor replaced by newer ones. `events_lost`: events that mattered and that a bus
-    lost; `events_filled`: those that were told in its place."""
-
-    converged: bool
-    lost: int
-    changes: int
-    refused: int
-    deliveries: int
-    superseded: int
-    failed: int
-    unfinished: int
-    reads: int
-    writes: int
-    entities: int
-    seconds: float
-    events_lost: int
-    events_filled: int
-    keys_good_in: tuple[str, ...] = ()
-    logs_in_to: tuple[str, ...] = ()
-    exposed: int = 0
 
 
 @dataclass(slots=True)
@@ -169,7 +145,10 @@ async def _demo(options: DemoOptions) -> int:
                 traffic = Traffic(regions, options.seed, kind)
                 stage = _Stage(list(regions), traffic, running, progress, tally, time.monotonic(), buses)
                 verdict = await _play(stage, options, stop, console)
-                _print(verdict, options, console)
+                if options.json:
+                    print(json.dumps(asdict(verdict)))
+                else:
+                    console.print("\n".join(verdict.words()))
                 if not (options.exit or stop.is_set()):
                     console.print(_still_running(file_in(Path(folder)), options), soft_wrap=True)
                     await stop.wait()
@@ -259,21 +238,10 @@ def _verdict(stage: _Stage) -> Verdict:
         seconds=round(time.monotonic() - stage.began, 1),
         events_lost=sum(bus.lost for bus in stage.buses.values()),
         events_filled=stage.filled(),
-        keys_good_in=proven.keys if proven is not None else (),
-        logs_in_to=proven.logins if proven is not None else (),
+        keys_good_in=None if proven is None else proven.keys,
+        logs_in_to=None if proven is None else proven.logins,
         exposed=exposed,
     )
-
-
-def differences(dumps: list[dict[str, dict[str, Any]]]) -> list[tuple[str, str]]:
-    """(kind, name) of every entity that not all dumps hold in the same way."""
-    first = dumps[0]
-    return [
-        (kind, name)
-        for kind in first
-        for name in sorted({name for dump in dumps for name in dump[kind]})
-        if any(dump[kind].get(name) != first[kind].get(name) for dump in dumps)
-    ]
 
 
 async def _show(stage: _Stage, live: Live) -> None:
@@ -304,19 +272,3 @@ def _table(stage: _Stage) -> Table:
             str(held["dead"]),
         )
     return table
-
-
-def _print(verdict: Verdict, options: DemoOptions, console: Console) -> None:
-    if options.json:
-        print(json.dumps(asdict(verdict)))
-        return
-    word = "All regions are equal" if verdict.converged else f"{verdict.lost} entities differ"
-    console.print(
-        f"[bold]{word}[/]: {verdict.entities} entities after {verdict.changes} changes; "
-        f"{verdict.deliveries} deliveries by {verdict.reads} reads and {verdict.writes} writes, "
-        f"{verdict.failed} failed, in {verdict.seconds} s."
-    )
-    if options.credentials:
-        console.print(f"A new user's API key is good in: {', '.join(verdict.keys_good_in)}")
-    if options.lose_events:
-        console.print(f"The buses lost {verdict.events_lost} events; {verdict.events_filled} were filled in.")

@@ -20,7 +20,7 @@ from pipeline.cloudstack.userkeys import user_keys
 from pipeline.core.entities import API_KEY, LOGIN
 from pipeline.core.errors import PermanentError
 from pipeline.core.keys import fingerprint
-from pipeline.core.passwords import Login, stands_for
+from pipeline.core.passwords import NO_HASH, Login, stands_for
 from pipeline.outbox.sealed import Asked, SealedStore
 from pipeline.sealing import Ring, Unopenable
 from pipeline.userdb.told import UserLogins
@@ -128,7 +128,8 @@ class Keys:
         login = None if self.logins is None else await self.logins.login(question.local)
         if login is None:
             return ()
-        return (login.password if login.is_native else "", login.source, login.external)
+        told = login.is_native and question.fingerprint != NO_HASH
+        return (login.password if told else "", login.source, login.external)
 
 
 def _stands_for(field: str, texts: Sequence[str]) -> str | None:

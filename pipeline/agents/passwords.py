@@ -41,7 +41,7 @@ class Passwords:
         logins = self._keys.logins
         if logins is None:
             raise KeyAwaited("waits for its password: this worker has no user_database", WAIT_MOST_MS)
-        if login.is_native:
+        if login.is_native and login.password:
             await self._check(login)
         known = (before.fields or {}).get(LOGIN)
         if known is None:

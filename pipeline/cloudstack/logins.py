@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pipeline.core.entities import LOGIN, Snapshot
 from pipeline.core.keys import KeyPolicy
-from pipeline.core.passwords import is_federated
+from pipeline.core.passwords import NO_HASH, is_federated
 
 Covers = Callable[[KeyPolicy, str], bool]
 """Whether a policy covers the users of a domain (a UUID)."""
@@ -24,8 +24,8 @@ class Logins(Protocol):
     native: KeyPolicy
     federated: KeyPolicy
 
-    async def values(self, uuids: Sequence[str]) -> Mapping[str, str]:
-        """What stands for each user's login; not of those whose login can't be carried."""
+    async def values(self, uuids: Sequence[str]) -> Mapping[str, str | None]:
+        """What stands for the login of each user that is there; None for a hash that is not carried."""
 
 
 async def with_logins(
@@ -42,10 +42,12 @@ async def with_logins(
     values = await logins.values(covered) if covered else {}
 
     def told(user: Snapshot) -> Snapshot:
-        value = values.get(user.uuid)
-        if value is None or user.fields is None:
+        if user.fields is None or user.uuid not in values:
             return user
-        if not is_federated(value) and not covers(logins.native, where.get(user.uuid, "")):
+        value = values[user.uuid]
+        if not is_federated(value or "") and not covers(logins.native, where.get(user.uuid, "")):
+            value = NO_HASH
+        if value is None:
             return user
         return replace(user, fields={**user.fields, LOGIN: value})
 

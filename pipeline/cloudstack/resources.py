@@ -44,9 +44,8 @@ _WITH_LIMITS: Final = {"listall": "true", "details": "min,resource"}
 
 
 class Resources:
-    """Reads one region. `start` comes first; everything else may then run at the same time. `policy`: whose
-    keys are told; None: nobody's. `limits`: those of domains and accounts are told. `logins`: how users log
-    in is told, by what these say; None: of nobody."""
+    """Reads one region. `start` comes first; everything else may then run at the same time. What not every
+    region tells: `policy`: whose keys; `limits`: of domains and accounts; `logins`: how users log in."""
 
     def __init__(
         self,

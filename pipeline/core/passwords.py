@@ -24,6 +24,9 @@ NATIVE: Final = frozenset({"", "UNKNOWN", "NATIVE"})
 """Values of the column `source` of users with a password of CloudStack's own. Any other is an identity
 provider's: LDAP, SAML2, SAML2DISABLED, OAUTH2."""
 
+NO_HASH: Final = "native"
+"""Stands for a password of the region's own, of which nothing is told: where only providers are carried."""
+
 _BASE64: Final = r"[A-Za-z0-9+/]{20,}={0,2}"
 _FORMS: Final = (
     (PBKDF2, re.compile(rf"{_BASE64}:{_BASE64}:[0-9]{{1,9}}", re.ASCII)),
@@ -34,7 +37,8 @@ _PROVIDER: Final = re.compile(r"[a-z0-9]{1,30}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The three columns. `password`: the stored hash; neither it nor `external` is ever shown."""
+    """The three columns. `password`: the stored hash, empty where none is to be told; neither it nor
+    `external` is ever shown."""
 
     password: str = field(repr=False)
     source: str = ""
@@ -54,6 +58,8 @@ def stands_for(login: Login) -> str | None:
     """The value of the field `login`: a fingerprint of the hash, or the identity provider's name and a
     fingerprint of the user's name there. None for what is not carried."""
     if login.is_native:
+        if not login.password:
+            return NO_HASH
         return fingerprint(login.password) if encoder(login.password) else None
     provider = login.source.lower()
     return f"{provider}:{fingerprint(login.external)}" if _PROVIDER.fullmatch(provider) else None

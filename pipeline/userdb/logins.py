@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, select, update
 
 from pipeline.core.errors import TemporaryError
-from pipeline.core.passwords import Login, stands_for
+from pipeline.core.passwords import NO_HASH, Login, stands_for
 from pipeline.outbox.engine import open_database, reading, writing
 from pipeline.userdb.table import user
 
@@ -51,25 +51,29 @@ class LoginStore:
 
     def replace(self, uuid: str, known: str, login: Login) -> None:
         """The user logs in like this from now on, where it still logs in as `known` says (`stands_for`);
-        again is no harm. An identity provider's user keeps the column `password`, at which CloudStack does
-        not look. Raises `Changed`."""
+        again is no harm. Without a hash to write the column `password` stays as it is: CloudStack does not
+        look at an identity provider's user's, and nobody knows the one that we made up. Raises `Changed`."""
         with writing(self._engine) as connection:
             row = connection.execute(
                 select(user.c.uuid, user.c.password, user.c.source, user.c.external_entity)
                 .where(user.c.uuid == uuid, user.c.removed.is_(None))
                 .with_for_update()
             ).one_or_none()
-            held = None if row is None else stands_for(_login(row))
-            if held == stands_for(login):
+            if row is not None and _is(_login(row), stands_for(login)):
                 return
-            if row is None or held != known:
+            if row is None or not _is(_login(row), known):
                 raise Changed(f"user {uuid}: its password was changed, or it was removed, since it was read")
             values = {"source": login.source or row.source, "external_entity": login.external or None}
-            if login.is_native:
+            if login.is_native and login.password:
                 values["password"] = login.password
             connection.execute(
                 update(user).where(user.c.uuid == uuid, user.c.removed.is_(None)).values(**values)
             )
+
+
+def _is(held: Login, value: str | None) -> bool:
+    """Whether that value stands for this login."""
+    return held.is_native if value == NO_HASH else stands_for(held) == value
 
 
 def _login(row: Any) -> Login:

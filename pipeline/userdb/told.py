@@ -22,11 +22,10 @@ class UserLogins:
         self.native = native
         self.federated = federated
 
-    async def values(self, uuids: Sequence[str]) -> dict[str, str]:
-        """Of those users that are there and log in by something that is carried. Raises `TemporaryError`."""
+    async def values(self, uuids: Sequence[str]) -> dict[str, str | None]:
+        """Of those users that are there; None for a hash that is not carried. Raises `TemporaryError`."""
         found = await asyncio.to_thread(self._store.read, uuids)
-        told = {uuid: stands_for(login) for uuid, login in found.items()}
-        return {uuid: value for uuid, value in told.items() if value is not None}
+        return {uuid: stands_for(login) for uuid, login in found.items()}
 
     async def login(self, uuid: str) -> Login | None:
         """To be sealed at once. Raises `TemporaryError`."""

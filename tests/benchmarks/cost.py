@@ -13,10 +13,10 @@ from typing import Final
 from pipeline.app import now_ms
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.session import Credentials
-from pipeline.demo import differences
 from pipeline.run import pipeline
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.staging import sandbox_settings
+from pipeline.verdict import differences
 
 CHANGES: Final = 30
 LIMIT_S: Final = 60.0

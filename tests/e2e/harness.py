@@ -24,10 +24,10 @@ from sqlalchemy import Engine
 from pipeline.app import now_ms
 from pipeline.cloudstack.client import ClientSettings, CloudStack
 from pipeline.cloudstack.session import Credentials
-from pipeline.demo import differences
 from pipeline.outbox.audit import AuditStore, OutboxRow
 from pipeline.outbox.listing import Cut, Wanted, outbox_rows
 from pipeline.sandbox.launch import SimulatedRegion
+from pipeline.verdict import differences
 
 LOOK_EVERY_S = 0.1
 SETTLE_LIMIT_S = 240.0

@@ -18,7 +18,8 @@ def test_the_demo_ends_with_equal_regions() -> None:
     assert verdict["converged"] is True
     assert (verdict["lost"], verdict["unfinished"]) == (0, 0)
     assert verdict["changes"] == 80
-    assert verdict["keys_good_in"] == ["r1", "r2", "r3"]
+    assert verdict["keys_good_in"] == verdict["logs_in_to"] == ["r1", "r2", "r3"]
+    assert verdict["exposed"] == 0
     assert min(verdict[name] for name in ("deliveries", "reads", "writes")) > 0
     assert (verdict["events_lost"], verdict["events_filled"]) == (0, 0)
 

@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 
 from pipeline import wire
 from pipeline.core import topics
-from pipeline.demo import differences
 from pipeline.outbox.engine import reading
 from pipeline.outbox.schema import conflict, dead_letter, outbox
 from pipeline.progress import Progress
+from pipeline.verdict import differences
 from tests.faults.laws import Loser
 from tests.faults.stage import PARTITIONS, Stage
 

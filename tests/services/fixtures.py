@@ -12,6 +12,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,22 @@ def kafka_bootstrap(service_address: Address) -> str:
 @pytest.fixture(scope="module")
 def database_url(service_address: Address) -> Iterator[str]:
     """The SQLAlchemy URL of an empty MariaDB database of this test module's own."""
-    server = sqlalchemy.make_url(service_address(DATABASE))
-    name = f"region_sync_{uuid.uuid4().hex[:16]}"
+    with _database(service_address(DATABASE), "region_sync") as url:
+        yield url
+
+
+@pytest.fixture
+def clouds(service_address: Address) -> Iterator[tuple[str, str]]:
+    """Two empty ones more, of the test's own: they stand for the databases of two regions' CloudStacks."""
+    server = service_address(DATABASE)
+    with _database(server, "cloud") as one, _database(server, "cloud") as other:
+        yield one, other
+
+
+@contextmanager
+def _database(address: str, prefix: str) -> Iterator[str]:
+    server = sqlalchemy.make_url(address)
+    name = f"{prefix}_{uuid.uuid4().hex[:16]}"
     engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))

@@ -20,10 +20,10 @@ import sqlalchemy
 
 from pipeline.core import topics
 from pipeline.core.errors import TemporaryError
-from pipeline.demo import differences
 from pipeline.outbox.engine import open_database
 from pipeline.progress import Lags
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
+from pipeline.verdict import differences
 from tests.benchmarks.stage import QUIET
 from tests.e2e.harness import SYNC, Processes, parts, people, settled, tree, until
 from tests.soak.load import Load

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.demo import differences
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
+from pipeline.verdict import differences
 from tests.e2e.cli.running import LIMIT_S, Desk, administrator, settings, until
 
 ACCOUNT = {

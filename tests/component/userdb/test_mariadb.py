@@ -1,0 +1,36 @@
+"""On MariaDB, as CloudStack's own database is one; and what happens while it is away."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine
+
+from pipeline.core.errors import TemporaryError
+from pipeline.userdb.logins import LoginStore
+from tests.unit.userdb.logins_contract import LoginsContract
+
+pytestmark = pytest.mark.services
+
+
+class TestLogins(LoginsContract):
+    @pytest.fixture
+    def url(self, clouds: tuple[str, str]) -> str:
+        return clouds[0]
+
+    @pytest.fixture
+    def engine(self, url: str) -> Iterator[Engine]:
+        engine = create_engine(url)
+        yield engine
+        engine.dispose()
+
+
+def test_a_database_that_is_away_is_waited_for() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        store = LoginStore.at(f"mysql+pymysql://u:hush@127.0.0.1:{taken.getsockname()[1]}/cloud")
+        with pytest.raises(TemporaryError, match="database: ") as told:
+            store.read(["u1"])
+    assert "hush" not in str(told.value)
