@@ -33,8 +33,8 @@ class LimitsSet:
         if awaited:
             words = f"waits for the limits of the domain above: {'; '.join(awaited)}"
             raise LimitAwaited(words, None, after)
-        for one in self.refusals:
-            raise one
+        if self.refusals:
+            raise self.refusals[0]
 
 
 async def set_limits(

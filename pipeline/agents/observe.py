@@ -16,7 +16,7 @@ from pipeline.agents.desk import Desk, Sighting
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.entities import ROOT, Kind, Snapshot, alike
 from pipeline.core.errors import PermanentError
-from pipeline.core.events import ABSENT, HINT, OWN, SCAN, UNPROMPTED, Event
+from pipeline.core.events import ABSENT, HINT, LIMIT_CHANGED, OWN, SCAN, UNPROMPTED, Event
 
 DOMAIN_MOVED: Final = "DOMAIN.MOVE"
 USER_MOVED: Final = "USER.MOVE"
@@ -59,7 +59,9 @@ class Observer:
         if plain and plain[-1].uuid is not None and not await self._told_absent(plain):
             newest = max(plain, key=lambda event: event.time)
             snapshot = await self._desk.resources.read(newest.kind, plain[-1].uuid)
-            sighting: Sighting | None = Sighting(newest.time, newest.type)
+            # A limit that is told for the first time counts if somebody has set one (`core.first`).
+            limited = any(event.type == LIMIT_CHANGED for event in plain)
+            sighting: Sighting | None = Sighting(newest.time, LIMIT_CHANGED if limited else newest.type)
             if _of_scan(plain) or not (snapshot.present or _tells_of_removals(plain)):
                 sighting = await by_the_log(self._desk.resources, snapshot, newest.time)
             if sighting is None:

@@ -31,7 +31,9 @@ Newcomer = Annotated[
 ]
 CarriedKeys = Annotated[
     bool,
-    typer.Option("--credentials", help="Carry users' API keys too, and call every region with a new user's."),
+    typer.Option(
+        "--credentials", help="Carry users' API keys and passwords too; call and log in everywhere."
+    ),
 ]
 
 

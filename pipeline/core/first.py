@@ -15,12 +15,14 @@ from pipeline.core.records import Observation, Record, Stamp, Value
 
 def first_told(record: Record, seen: Observation) -> dict[str, Value]:
     """The optional fields that no region has told of before, and those with defaults that none tells of now:
-    what was known of them is as old as the day when the last one stopped."""
-    stamp = Stamp(seen.time if seen.created is None else min(seen.time, seen.created), seen.region)
+    what was known of them is as old as the day when the last one stopped. A default that a scan found is as
+    old as the entity."""
+    stamp = Stamp(seen.time, seen.region)
+    found = stamp if seen.created is None else replace(stamp, time=min(seen.time, seen.created))
     fields = seen.fields or {}
     told = [name for name in OPTIONAL[record.kind] if name in fields and name not in seen.unheard]
     new = [name for name in told if name not in record.fields or _is_abandoned(record, seen, name)]
-    return {name: Value(fields[name], stamp) for name in new}
+    return {name: Value(fields[name], found if name in DEFAULTED else stamp) for name in new}
 
 
 def is_first_word(record: Record, seen: Observation, name: str) -> bool:

@@ -1,5 +1,5 @@
-"""Limits are the same in every region that takes part: on the embedded default, between four simulated regions
-of which one takes no part, and one has other defaults and is too old for some types."""
+"""Limits are the same in every region that takes part: on the embedded default, between four simulated
+regions of which one takes no part, and one has other defaults and is too old for some types."""
 
 from __future__ import annotations
 

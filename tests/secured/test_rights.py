@@ -23,8 +23,9 @@ from tests.secured.services import Secured
 
 pytestmark = pytest.mark.services
 
-DENIED = (1142, 1044, 1045, 3159)
-"""A table, a database, a log-in that is not ours; a connection without TLS (MariaDB's error numbers)."""
+DENIED = (1142, 1143, 1044, 1045, 3159)
+"""A table, a column, a database, a log-in that is not ours; a connection without TLS (MariaDB's error
+numbers)."""
 OF_NOBODY = "WHERE 1 = 0"
 
 

@@ -8,11 +8,13 @@ from typing import Any, cast
 import pytest
 
 from pipeline.agents.desk import Desk, Watch
+from pipeline.agents.observe import Observer
 from pipeline.agents.publish import Publisher
 from pipeline.agents.region import RegionWorker
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
+from pipeline.core.events import HINT, LIMIT_CHANGED, hint, parse_event
 from pipeline.core.limits import ACCOUNT_LIMITS, DOMAIN_LIMITS, UNLIMITED
 from pipeline.core.records import Desired, Observation
 from pipeline.outbox.schema import conflict
@@ -299,6 +301,16 @@ async def test_a_person_s_limit_right_after_creation_counts(rig: Rig) -> None:
     rig.merge(*rig.observed())
     assert agreed(rig, "acc")[VM] == "33"
     assert agreed(rig, "acc")["limit_cpu"] == "40"
+
+
+async def test_a_limit_s_event_counts_though_another_one_came_after_it(limited: Rig) -> None:
+    """One read answers both."""
+    told = [
+        hint(Kind.ACCOUNT, "acc", limited.clock() + n, event) for n, event in enumerate((LIMIT_CHANGED, HINT))
+    ]
+    await Observer(limited.desk).observe([parse_event(one) for one in told])
+    (seen,) = limited.observed()
+    assert seen.cause == LIMIT_CHANGED
 
 
 async def test_a_moved_domain_is_told_with_its_limits(limited: Rig) -> None:

@@ -29,10 +29,8 @@ def told(verdict: Verdict, capsys: pytest.CaptureFixture[str]) -> str:
 def test_equal(capsys: pytest.CaptureFixture[str]) -> None:
     said = told(Verdict({"r1": holding(7), "r2": holding(7)}, 0), capsys)
     assert said.startswith("Equal at 2026-09-21 14:13:20 UTC over 57,012 entities in r1, r2: 000")
-    assert (
-        "Not compared: UUIDs; creation times; passwords; API keys, and limits, where they are not carried to all;"
-        in said
-    )
+    left_out = "passwords; API keys, and limits, where they are not carried to all;"
+    assert f"Not compared: UUIDs; creation times; {left_out}" in said
 
 
 def test_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.authority import Where, heard, refusal, said, violated
-from pipeline.core.entities import DEFAULTED, LOGIN, OPTIONAL, Kind, alike
+from pipeline.core.entities import API_KEY, DEFAULTED, LOGIN, OPTIONAL, Kind, alike
 from pipeline.core.events import LIMIT_CHANGED, SCAN
 from pipeline.core.limits import BORROWED, NUMBERS, TYPES, UNLIMITED, api_max, limit_text
 from pipeline.core.merge import Merged, Outcome, merge
@@ -282,3 +282,12 @@ def test_a_mirror_s_limit_counts_for_nothing(known: str | None) -> None:
     assert [(one.field, one.kept, one.lost) for one in again.conflicts] == (
         [(VM, "20", "50")] if known else []
     )
+
+
+def test_a_scan_s_first_word_is_as_old_as_the_entity_and_a_key_s_is_of_when_it_was_given() -> None:
+    merged = merge(record(), word("r2", "50", 300, created=150), at(), EQUALS)
+    assert merged.record is not None and merged.record.fields[VM].stamp.time == 150
+    known = replace(record(), kind=Kind.USER)
+    seen = Observation("r2", Kind.USER, "x", BASE | {API_KEY: "f"}, 300, created=150)
+    merged = merge(known, seen, at(), EQUALS)
+    assert merged.record is not None and merged.record.fields[API_KEY].stamp.time == 300

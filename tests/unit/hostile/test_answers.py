@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -188,13 +189,14 @@ async def drained(client: CloudStack) -> None:
 
 def questions(client: CloudStack) -> list[Callable[[], Awaitable[object]]]:
     """Everything that is read of a region."""
-    known = Resources(client)
-    known._identity = ME  # as after `start`, which is asked by itself
+    known = Resources(client, limits=True)
+    known._identity = replace(ME, tells_limits=True)  # as after `start`, which is asked by itself
     return [
         Resources(client).start,
         lambda: known.read(Kind.USER, "u"),
         lambda: known.read(Kind.ACCOUNT, "a"),
         lambda: known.page(Kind.DOMAIN, 1),
+        known.limit_names,
         lambda: known.role_id("User"),
         lambda: known.history(Kind.USER, "u"),
         lambda: read_history(client, Kind.DOMAIN, "d", ("me", "mine")),
