@@ -31,9 +31,7 @@ Newcomer = Annotated[
 ]
 CarriedKeys = Annotated[
     bool,
-    typer.Option(
-        "--credentials", help="Carry users' API keys and passwords too; call and log in everywhere."
-    ),
+    typer.Option("--credentials", help="Carry users' keys and passwords too; call and log in everywhere."),
 ]
 
 
