@@ -28,8 +28,8 @@ EXTERNAL_SECRETS: Final = (
 )
 MONITORING: Final = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 USED: Final = {
-    KEDA: "config/crd/bases/keda.sh_*.yaml",
-    EXTERNAL_SECRETS: "config/crds/bases/external-secrets.io_externalsecrets.yaml",
+    KEDA: ("config/crd/bases", ["keda.sh_scaledobjects", "keda.sh_triggerauthentications"]),
+    EXTERNAL_SECRETS: ("config/crds/bases", ["external-secrets.io_externalsecrets"]),
 }
 LIMIT_S: Final = 600
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -63,9 +63,10 @@ def definitions(cache: Path) -> list[Manifest]:
     Raises ServiceUnavailable."""
     found = [
         one
-        for module, pattern in USED.items()
-        for path in sorted(golang.fetched(*module).glob(pattern))
-        for one in documents(path.read_text())
+        for module, (folder, names) in USED.items()
+        for source in [golang.fetched(*module) / folder]
+        for name in names
+        for one in documents((source / f"{name}.yaml").read_text())
     ]
     return found + [one for path in _monitoring(cache) for one in documents(path.read_text())]
 
@@ -92,4 +93,4 @@ def _monitoring(cache: Path) -> list[Path]:
         (partial / "asked").write_text(asked)
         shutil.rmtree(made, ignore_errors=True)
         partial.rename(made)
-    return sorted(made.glob("*.yaml"))
+    return [made / f"monitoring.coreos.com_{kind}.yaml" for kind in ("podmonitors", "prometheusrules")]

@@ -13,12 +13,13 @@ import yaml
 from typer.main import get_command
 
 from pipeline import unprotected
-from pipeline.cli.program import build
+from pipeline.cli.program import build, call
 from pipeline.config.source import SettingsError
 from pipeline.core import topics
 from pipeline.metrics.routes import LIVE, READY
 from pipeline.sandbox.region import Region
 from pipeline.settings import Settings
+from pipeline.turning import LAST_S, STOPPED_S
 from pipeline.worker import STOP_LIMIT_S
 from tests.services import manifests
 from tests.unit.kubernetes.conftest import Open
@@ -80,6 +81,20 @@ def test_what_waits_for_the_tables_waits_with_the_pod_s_own_account(overlay: Ove
             assert waiting[part] == pod.main[part]
 
 
+def test_what_waits_for_the_tables_goes_on_when_the_migration_is_done(
+    overlays: dict[str, Overlay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = {pod.component: pod for pod in overlays["sandbox"].ours()}
+    waiting = commands["worker"].spec["initContainers"][0]["args"]
+    config = tmp_path / "regions.yaml"
+    region = "{name: r1, host: 'http://127.0.0.1:1', api_key: key, secret_key: secret}"
+    config.write_text(f"database: sqlite:///{tmp_path / 'audit.db'}\nregions: [{region}]\n")
+    monkeypatch.setenv("REGION_SYNC_CONFIG", str(config))
+    assert call(waiting) == 1
+    assert call(commands["migrate"].main["args"]) == 0
+    assert call(waiting) == 0
+
+
 def test_each_process_is_given_the_secrets_that_it_needs_and_no_others(overlay: Overlay) -> None:
     path = overlay.regions
     for pod in overlay.ours():
@@ -128,6 +143,8 @@ def test_ports_and_probes_are_the_program_s(overlay: Overlay) -> None:
         assert pod.main["ports"] == [{"name": "http", "containerPort": port}]
         for probe, path in (("startupProbe", LIVE), ("livenessProbe", LIVE), ("readinessProbe", READY)):
             assert pod.main[probe]["httpGet"] == {"path": path, "port": "http"}
+        patience = pod.main["livenessProbe"]["periodSeconds"] * pod.main["livenessProbe"]["failureThreshold"]
+        assert patience > STOPPED_S + LAST_S  # or nobody is told where the loop hung
 
 
 def test_a_pod_has_more_time_to_end_than_a_call_and_a_stop_take(overlay: Overlay) -> None:
