@@ -17,6 +17,7 @@ from pipeline.cli import (
     asking,
     auditing,
     checking,
+    health,
     holding,
     joining,
     migrating,
@@ -68,6 +69,7 @@ def build() -> typer.Typer:
     for part in (
         running,
         checking,
+        health,
         migrating,
         standing,
         auditing,
