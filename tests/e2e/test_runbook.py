@@ -187,3 +187,48 @@ async def test_adding_a_region_and_removing_it(tmp_path: Path) -> None:
         assert one.regions[2].dump() == kept, "nothing is done there any more"
         assert "new.example" in str(one.regions[1].dump())
         assert "own.example" not in str(one.regions[0].dump())
+
+
+async def test_losing_a_region_that_is_restored_from_an_older_backup(tmp_path: Path) -> None:
+    """It comes back under a new name, as one that joins: nothing that it had then replaces what is now."""
+    looking, joining = written("Adding a region")
+    async with operator(tmp_path, 2, active=2) as (one, (first, second)):
+        shop = await first.domain("shop")
+        await first.account("acme", shop)
+        jo = await first.user("jo", "acme", shop)
+        kim = await first.user("kim", "acme", shop)
+        gone = await first.user("max", "acme", shop)
+        await equal(one, 2)
+        world, log = one.regions[1].region.world, one.regions[1].region.log
+        told = len(log.rows)
+        await first.call("updateUser", id=jo, firstname="Johanna")
+        await first.call("updateUser", id=kim, firstname="Kimberly")
+        (left,) = world.find_users("max")
+        await first.call("deleteUser", id=gone)
+        await equal(one, 2)
+
+        one.stop()
+        await second.user("max", "acme", str(left.account.domain.uuid))
+        (back,) = world.find_users("max")
+        back.created_ms = left.created_ms
+        for name in ("jo", "kim"):  # as the backup has them
+            (user,) = world.find_users(name)
+            user.firstname = "F"
+        del log.rows[told:]
+        one.settings["regions"][1]["name"] = "r3"
+        one.active("r1")
+        await one.start()
+        assert await one.types_all(looking) == [2]
+        one.stop()
+        one.active("r1", "r3")
+        await one.start()
+        await one.types(joining[0])
+        await one.types_until_equal(joining[1:])
+        assert [user.firstname for name in ("jo", "kim") for user in world.find_users(name)] == [
+            "Johanna",
+            "Kimberly",
+        ]
+        assert one.regions[0].dump() == one.regions[1].dump()
+        assert set(one.regions[0].dump()["users"]) == {
+            f"ROOT/shop|acme|{name}" for name in ("acme", "jo", "kim")
+        }
