@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import yaml
 
 from pipeline.outbox.engine import migrate, open_database
@@ -24,6 +25,7 @@ from tests.e2e.harness import (
     Processes,
     environment,
     people,
+    region_sync,
     settled,
     tree,
     until,
@@ -189,6 +191,7 @@ async def test_adding_a_region_and_removing_it(tmp_path: Path) -> None:
         assert "own.example" not in str(one.regions[0].dump())
 
 
+@pytest.mark.slow
 async def test_losing_a_region_that_is_restored_from_an_older_backup(tmp_path: Path) -> None:
     """It comes back under a new name, as one that joins: nothing that it had then replaces what is now."""
     looking, joining = written("Adding a region")
@@ -219,6 +222,10 @@ async def test_losing_a_region_that_is_restored_from_an_older_backup(tmp_path: P
         one.active("r1")
         await one.start()
         assert await one.types_all(looking) == [2]
+        _, said = await region_sync(tmp_path, "join", "r3")
+        extra = [step for step in said["plan"]["steps"] if step["drift"] == "extra"]
+        assert [step["path"].rpartition("|")[2] for step in extra] == ["max"], extra
+        await second.call("deleteUser", id=str(back.uuid))
         one.stop()
         one.active("r1", "r3")
         await one.start()
