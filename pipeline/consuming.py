@@ -45,11 +45,19 @@ class Reach(Protocol):
     def embedded(self) -> bool: ...
 
 
+class _App(faust.App):
+    """Without folders of its own: they would hold tables, and there are none. So a process writes nowhere,
+    and a read-only file system is enough for it."""
+
+    def _create_directories(self) -> None:
+        """Faust makes them whenever an app starts, with tables or without."""
+
+
 def new_app(group: str, partitions: int, kafka: Reach) -> faust.App:
     """An app of that consumer group. `table_standby_replicas` stays at its default of 1, though there are no
     tables: at 0 Faust falls back to an assignor that puts equal partitions of two topics on different
     workers (engine.md)."""
-    app = faust.App(
+    app = _App(
         group,
         broker=[f"kafka://{broker}" for broker in kafka.brokers.split(",")],
         broker_credentials=credentials(kafka.kafka_options),

@@ -18,6 +18,7 @@ from pipeline.cli import (
     auditing,
     checking,
     exposing,
+    health,
     holding,
     joining,
     migrating,
@@ -70,6 +71,7 @@ def build() -> typer.Typer:
     for part in (
         running,
         checking,
+        health,
         migrating,
         standing,
         auditing,

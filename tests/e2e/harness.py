@@ -132,7 +132,7 @@ class Processes:
         log = (self._folder / f"{name}.log").open("ab")
         self._logs.append(log)
         command = [sys.executable, "-m", self.module, *self._commands[name], "-c", str(self.settings)]
-        # Faust puts a worker's data folder where it is started.
+        # What a process leaves behind would lie in the test's folder.
         self._running[name] = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder, env=self.environment(name)
         )

@@ -63,12 +63,16 @@ def test_installations_compare_hashes() -> None:
     """Every pip that installs something compares hashes, but for the project itself, which brings nothing."""
     for file in ("Makefile", "Dockerfile"):
         text = (ROOT / file).read_text().replace("\\\n", " ")
-        installs = [line for line in text.splitlines() if re.search(r"\$\(PIP\) |pip install ", line)]
+        installs = [
+            line
+            for line in text.splitlines()
+            if re.search(r"\$\(PIP\) |pip(?: --python \S+)? install ", line)
+        ]
         wrong = [
             one
             for line in installs
             for one in re.split(r"&&", line)
-            if re.search(r"(\$\(PIP\)|pip install)", one)
+            if re.search(r"(\$\(PIP\)|pip(?: --python \S+)? install)", one)
             and not re.search(r"--require-hashes|--no-deps --no-build-isolation|^PIP ", one)
         ]
         assert installs and wrong == [], file

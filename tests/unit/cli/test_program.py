@@ -46,6 +46,7 @@ def test_all_commands_are_there() -> None:
         "worker hub",
         "worker region",
         "check",
+        "health",
         "migrate",
         "status",
         "history",
@@ -109,6 +110,7 @@ def test_version(region_sync: Call) -> None:
         ["sandbox", "--regions", "0"],
         ["demo", "--changes", "0"],
         ["join"],
+        ["health", "--url", "6066"],
         ["run", "--log-level", "loud"],
     ],
 )

@@ -1,0 +1,1 @@
+"""The container image without a container engine: the Dockerfile is read, and its steps are carried out."""
