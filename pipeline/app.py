@@ -31,6 +31,7 @@ from pipeline.agents.region import RegionWorker
 from pipeline.agents.signs import Signs
 from pipeline.agents.tenure import Tenure
 from pipeline.bridging import room
+from pipeline.carried import keyless, logins, ring
 from pipeline.cloudstack.client import CallRecord, CloudStack
 from pipeline.cloudstack.resources import Resources
 from pipeline.config.region import DAY_MS
@@ -48,7 +49,7 @@ from pipeline.outbox.retention import Ages, Retention
 from pipeline.outbox.scans import ScanStore
 from pipeline.outbox.sealed import SealedStore
 from pipeline.outbox.terms import Terms
-from pipeline.reach import client_settings, keyless, logins, ring
+from pipeline.reach import client_settings
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner

@@ -19,7 +19,8 @@ RUNBOOK = ROOT / "docs/runbook.md"
 ALERTS = ROOT / "k8s/monitoring/alerts.yaml"
 NAMES = {"ID": "7", "UUID": "5c1c3a52-7c8e-4ad6-9a2f-3b1f0c9f2a11", "TIME": "2h", "HASH": "3f9a", "R": "r1"}
 """What stands for a value."""
-OURS = re.compile(r"(?:^|\s)(?:region-sync|-m pipeline) (?=[a-z-])(.*)$")
+OURS = re.compile(r"(?:^|(?<!-n)\s)(?:region-sync|-m pipeline) (?=[a-z-])(.*)$")
+"""Not the namespace of that name, which kubectl is given by `-n`."""
 MAKE = re.compile(r"^make ([a-z-]+)")
 UsageError: Any = typer.BadParameter.__bases__[0]
 """Of typer's own click, which has no public name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.reach import keyless, ring
+from pipeline.carried import keyless, ring
 from pipeline.sealing import new_pair
 from pipeline.settings import ALL, HUB, Role, Settings, SettingsError
 
@@ -108,4 +108,4 @@ def test_a_private_key_that_stands_in_the_file_is_warned_of() -> None:
         said(sealing_key=PUBLIC, sealing_private_keys=["${NEW}"]), {"NEW": PRIVATE}, WORKER
     )
     assert "regions[berlin].sealing_private_keys" not in named.plain_secrets
-    assert ALL.secrets("berlin", None)[-1] == "sealing_private_keys"
+    assert ALL.secrets("berlin", None)[-2:] == ("sealing_private_keys", "user_database")
