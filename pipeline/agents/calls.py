@@ -13,10 +13,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from pipeline.agents import roles
 from pipeline.agents.desk import Desk
 from pipeline.agents.keys import KeyAwaited, Keys
 from pipeline.agents.naming import minted
-from pipeline.cloudstack.errors import NameTaken, NotFound, Refused, UuidUsed
+from pipeline.cloudstack.errors import NameTaken, NoSuchRole, NotFound, Refused, UuidUsed
 from pipeline.core.entities import DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
 from pipeline.core.makeshift import STAND_IN, is_stand_in
@@ -67,18 +68,19 @@ class Caller:
         self._exclusive = exclusive
 
     async def carry_out(self, target: Target, planned: Plan, actual: Snapshot, desired: Desired) -> Carried:
-        """Raises as the client does, `ParentGone`, `KeyAwaited`, and `Found`."""
+        """Raises as the client does, `ParentGone`, `Awaited`, and `Found`."""
         seen: Snapshot | None = actual
         for call in planned.calls:
             before = seen or actual
             try:
-                setting = self._set_keys if call.key else self._call
-                answer = await setting(call, desired, before)
+                answer = await self._made(call, desired, before)
             except UuidUsed as error:
                 removed_at = await self._used_up(target, desired)
                 if removed_at is None:
                     raise TemporaryError(f"{target.kind} {target.uuid}: {error}") from None
                 return Carried(Snapshot(target.kind, target.uuid, None), removed_at)
+            except NoSuchRole as error:
+                raise await roles.awaited(self._desk, error, before) from None
             except NotFound as error:
                 needs_parent = call.command.startswith(("create", "move"))
                 raise (ParentGone if needs_parent else TemporaryError)(str(error)) from error
@@ -90,6 +92,12 @@ class Caller:
         if target.kind is Kind.ACCOUNT:
             await self._dismiss_stand_ins(seen)
         return Carried(seen)
+
+    async def _made(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:
+        if call.command in roles.OF_ROLES:
+            return await roles.carry_out(self._desk, call)
+        setting = self._set_keys if call.key else self._call
+        return await setting(call, desired, before)
 
     async def _call(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:
         params = dict(call.params)
@@ -200,7 +208,7 @@ class Caller:
         held = answer.get(target.kind.lower())
         if isinstance(held, dict):
             return await self._desk.resources.answered(target.kind, held)
-        if call.command.startswith("delete"):
+        if call.command == f"delete{target.kind}":
             return Snapshot(target.kind, target.uuid, None)
         if call.command == "moveUser" and before.fields is not None:
             return replace(before, fields={**before.fields, "parent": call.params["accountid"]})

@@ -86,7 +86,7 @@ def refused(desired: Desired, context: Context, error: PermanentError, now: int)
     if not isinstance(error, NotEmpty) and not (may_pass and context.attempts < TRIES):
         return ended(desired, context, "dead", str(error))
     waiting = ended(desired, context, "pending", str(error))
-    return replace(waiting, due_time=now + RETRY_FIRST_MS * 2 ** min(context.attempts, SLOWEST))
+    return replace(waiting, due_time=now + pause_ms(context.attempts))
 
 
 def without_effect(desired: Desired, context: Context, futile: Futile, now: int) -> Settlement:
@@ -108,9 +108,15 @@ def parked(desired: Desired, context: Context, blocker: str, now: int) -> Settle
     return replace(waiting, waits_for=blocker, due_time=now + PARK_MS)
 
 
-def without_key(desired: Desired, context: Context, words: str, due_time: int) -> Settlement:
-    """Until a region that holds the user's keys has handed them over: that wakes it."""
-    return replace(ended(desired, context, "pending", words), due_time=due_time)
+def awaiting(desired: Desired, context: Context, words: str, above: str | None, due_time: int) -> Settlement:
+    """Until a region that holds the user's keys has handed them over, or until something is applied to what
+    is `above` it: that wakes it."""
+    return replace(ended(desired, context, "pending", words), waits_for=above, due_time=due_time)
+
+
+def pause_ms(attempts: int) -> int:
+    """How long to wait after so many tries: twice as long each time, up to nine minutes."""
+    return RETRY_FIRST_MS << min(attempts, SLOWEST)
 
 
 def below_itself(desired: Desired, context: Context, now: int) -> Settlement:

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
-from pipeline.agents import ending
-from pipeline.agents.desk import Desk, Sighting
-from pipeline.cloudstack.client import CallRecord
-from pipeline.core.entities import Snapshot
-from pipeline.core.errors import PermanentError, TemporaryError
+from pipeline.agents.awaited import Awaited
+from pipeline.agents.desk import Desk
+from pipeline.core.errors import PermanentError
 from pipeline.core.keys import fingerprint
-from pipeline.core.records import Desired
-from pipeline.outbox.region import Context, Settlement
 from pipeline.outbox.sealed import Asked, SealedStore
 from pipeline.sealing import Ring, Unopenable
 
@@ -37,13 +33,8 @@ TRIES_COUNTED: Final = 16
 log = logging.getLogger(__name__)
 
 
-class KeyAwaited(TemporaryError):
-    """The pair is not here yet. `seen`: what the region holds by now."""
-
-    def __init__(self, words: str, wait_ms: int, seen: Snapshot | None = None) -> None:
-        super().__init__(words)
-        self.wait_ms = wait_ms
-        self.seen = seen
+class KeyAwaited(Awaited):
+    """The pair is not here yet."""
 
 
 class Keys:
@@ -114,14 +105,3 @@ class Keys:
             return False  # they were changed since: word of that is on its way
         await asyncio.to_thread(store.answer, question, ring.seal(pair, question.region))
         return True
-
-
-async def put_off(
-    desk: Desk, desired: Desired, context: Context, awaited: KeyAwaited, calls: Sequence[CallRecord]
-) -> Settlement:
-    """The row waits for the pair. All else was done, and what `calls` led to is told; what was sent stays on
-    its way until all of it is there."""
-    now = desk.clock()
-    if awaited.seen is not None and any(not call.read for call in calls):
-        await desk.publish(awaited.seen, Sighting(now, "apply"), desired.uuid)
-    return ending.without_key(desired, context, str(awaited), now + awaited.wait_ms)

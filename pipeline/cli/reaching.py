@@ -27,7 +27,7 @@ async def reached(settings: Settings, region: Region) -> AsyncIterator[Resources
 
     client = CloudStack(client_settings(region), clock=now_ms)
     try:
-        resources = Resources(client, settings.key_policy(region))
+        resources = Resources(client, settings.key_policy(region), roles=settings.roles)
         await resources.start()
         yield resources
     finally:

@@ -64,7 +64,9 @@ async def _look(settings: Settings) -> Verdict:
             stack.push_async_callback(client.aclose)
             # What one region does not tell of can't be compared.
             all_tell = all(one.sealing_key is not None for one in settings.active)
-            regions[region.name] = Resources(client, settings.key_policy(region) if all_tell else None)
+            regions[region.name] = Resources(
+                client, settings.key_policy(region) if all_tell else None, roles=settings.roles
+            )
         await asyncio.gather(*(one.start() for one in regions.values()))
         return await compare(regions)
 

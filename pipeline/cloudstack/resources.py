@@ -1,4 +1,4 @@
-"""One region's domains, accounts and users, as Snapshots.
+"""One region's domains, accounts, users and custom roles, as Snapshots.
 
 In: kinds, UUIDs, or a domain or account whose members are asked for. Out: Snapshots in the region's own
 UUIDs. Called by observe and apply, which read one entity with one call, and by whoever reads many at once.
@@ -9,14 +9,17 @@ at a time.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pipeline.cloudstack.answers import named, rows
 from pipeline.cloudstack.client import PAGE, CloudStack
-from pipeline.cloudstack.errors import Garbled, NotFound, Refused, Unauthorised
+from pipeline.cloudstack.errors import Garbled, NotFound, Unauthorised
 from pipeline.cloudstack.eventlog import History, read_history
 from pipeline.cloudstack.paths import Paths
-from pipeline.cloudstack.snapshots import ROOT_ADMIN_ROLES, Identity, is_reserved, snapshot
+from pipeline.cloudstack.role_names import RoleNames
+from pipeline.cloudstack.rules import listed, with_rules
+from pipeline.cloudstack.snapshots import Identity, is_reserved, snapshot
 from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.core.keys import KeyPair, KeyPolicy
 
@@ -24,6 +27,7 @@ _LIST: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.DOMAIN: ("listDomains", "domain"),
     Kind.ACCOUNT: ("listAccounts", "account"),
     Kind.USER: ("listUsers", "user"),
+    Kind.ROLE: ("listRoles", "role"),
 }
 """The listing of each kind and the name of its array."""
 
@@ -36,18 +40,25 @@ _SLIM: Final = {"listall": "true", "details": "min"}
 """Without the limits and counts, which are most of an account's cost; an account's users are told all the
 same (recording read.listAccounts.details.min)."""
 
+_PARAMS: Final[Mapping[Kind, Mapping[str, str]]] = {
+    Kind.DOMAIN: _SLIM,
+    Kind.ACCOUNT: _SLIM,
+    Kind.USER: _EVERYTHING,
+    Kind.ROLE: {},
+}
+
 
 class Resources:
     """Reads one region. `start` comes first; everything else may then run at the same time. `policy`: whose
-    keys are told; None: nobody's."""
+    keys are told; None: nobody's. `roles`: custom roles are told."""
 
-    def __init__(self, client: CloudStack, policy: KeyPolicy | None = None) -> None:
+    def __init__(self, client: CloudStack, policy: KeyPolicy | None = None, *, roles: bool = False) -> None:
         self._client = client
+        self.kinds = tuple(kind for kind in Kind if roles or kind is not Kind.ROLE)
         self._paths = Paths(client, policy)
         self._identity: Identity | None = None
         self._names = ("", "")
-        self._roles: dict[str, str] = {}
-        self._admins_roles: frozenset[str] = frozenset()
+        self._roles = RoleNames(client)
 
     @property
     def client(self) -> CloudStack:
@@ -94,9 +105,12 @@ class Resources:
         own = await self._own()
         reserved = await self._reserved(root)
         user, account, *names = (named("getUser", own, key) for key in _OWN)
-        self._identity = Identity(root, user, account, reserved, self._paths.shares_keys)
+        role = own.get("roleid")
+        self._identity = Identity(
+            root, user, account, reserved, self._paths.shares_keys, role=role if isinstance(role, str) else ""
+        )
         self._names = names[0], names[1]
-        await self._read_roles()
+        await self._roles.read()
 
     async def read(self, kind: Kind, uuid: str) -> Snapshot:
         """What the region holds of one entity, by one call; `fields` None when it has no such entity.
@@ -105,7 +119,7 @@ class Resources:
         for a removed user (cloudstack.md).
         """
         command, item = _LIST[kind]
-        params = _EVERYTHING if kind is Kind.USER else _SLIM
+        params = _PARAMS[kind]
         try:
             inner = await self._client.call(command, {"id": uuid, **params})
         except NotFound:
@@ -143,9 +157,9 @@ class Resources:
         """One page (from 1) of everything of a kind, the root domain and other protected ones too, and the
         count of all: for whoever reads many pages at once."""
         command, item = _LIST[kind]
-        params = _EVERYTHING if kind is Kind.USER else _SLIM
-        found, of = await self._client.page(command, params, item, (number, PAGE))
-        return await self._snapshots(kind, found), of
+        found, of = await self._client.page(command, _PARAMS[kind], item, (number, PAGE))
+        snapshots = self._listed_roles(found) if kind is Kind.ROLE else self._snapshots(kind, found)
+        return await snapshots, of
 
     async def domains(self) -> AsyncIterator[list[Snapshot]]:
         """Every domain of the region but ROOT, in pages."""
@@ -161,6 +175,19 @@ class Resources:
         """Every user of the region, in pages."""
         async for page in self._pages(Kind.USER, _EVERYTHING):
             yield page
+
+    async def roles(self) -> AsyncIterator[list[Snapshot]]:
+        """Every role of the region with its rules, in pages; the built-in ones without."""
+        async for page in self._rows(Kind.ROLE, {}):
+            yield await self._listed_roles(page)
+
+    async def role_called(self, name: str) -> Snapshot | None:
+        """The role of that name without case, the oldest where there are twins of other types."""
+        async for page in self._rows(Kind.ROLE, {"name": name}):
+            for row in page:
+                if str(row.get("name", "")).casefold() == name.casefold():
+                    return next(iter(await self._snapshots(Kind.ROLE, [row])), None)
+        return None
 
     async def subdomains(self, domain: str) -> AsyncIterator[list[Snapshot]]:
         """The domains directly under `domain` (a UUID, or ROOT), in pages; none when it doesn't exist."""
@@ -190,17 +217,8 @@ class Resources:
         return self.root if domain == ROOT else domain
 
     async def role_id(self, name: str) -> str:
-        """The UUID here of the role called `name`. Raises Refused when the region has none, also after a
-        look, and when it would make a root administrator: nobody's word from elsewhere does that."""
-        if name not in self._roles:
-            await self._read_roles()
-        if name in self._admins_roles:
-            words = f"the role {name!r} is a root administrator's here: no region's word gives it"
-            raise Refused(words, status=431, command="listRoles")
-        try:
-            return self._roles[name]
-        except KeyError:
-            raise Refused(f"the region has no role named {name!r}", status=431, command="listRoles") from None
+        """The UUID here of the role called `name`. Raises as `RoleNames.uuid`."""
+        return await self._roles.uuid(name, fresh=Kind.ROLE in self.kinds)  # where roles change, names do too
 
     async def _root(self) -> str:
         params = {"level": "0", **_SLIM}
@@ -230,17 +248,6 @@ class Resources:
         own = [row async for page in pages for row in page if is_reserved(row)]
         return frozenset(named("listAccounts", row, "id") for row in own)
 
-    async def _read_roles(self) -> None:
-        roles: dict[str, str] = {}
-        admins: set[str] = set()
-        async for page in self._client.pages("listRoles", {}, "role"):
-            for row in page:
-                name, uuid = (named("listRoles", row, key) for key in ("name", "id"))
-                roles.setdefault(name, uuid)
-                if row.get("type") == ROOT_ADMIN_ROLES:
-                    admins.add(name)
-        self._roles, self._admins_roles = roles, frozenset(admins)
-
     def _within(self, domain: str | None, params: Mapping[str, str]) -> Mapping[str, str]:
         if domain is None:
             return params
@@ -264,7 +271,12 @@ class Resources:
             await self._paths.learn(found)
         else:
             self._paths.note(found)
+        if kind is Kind.ROLE:
+            found = [row for one in found if (row := await with_rules(self._client, one)) is not None]
         return [self.snapshot(kind, row) for row in found]
+
+    async def _listed_roles(self, found: Sequence[Mapping[str, Any]]) -> list[Snapshot]:
+        return await listed(found, partial(self._snapshots, Kind.ROLE))
 
     async def _rows(
         self, kind: Kind, params: Mapping[str, str], command: str = ""
