@@ -47,7 +47,8 @@ class World:
 
 
 def prepared(engine: Engine) -> World:
-    """A domain and an account that r2 holds, with a row delivered; rows that wait; one that is planned."""
+    """A domain and an account that r2 holds, with a row delivered; rows that wait, one of which takes access
+    away; one that is planned."""
     clock = Clock()
     world = World(engine, HubStore(engine, clock), RegionStore(engine, "r2", clock))
     AuditStore(engine).save_regions([RegionRow("r2", "h", "/", "", "", is_master=False)])
@@ -55,7 +56,8 @@ def prepared(engine: Engine) -> World:
     changes = []
     for one in (DOMAIN, ACCOUNT, USER):
         stored = world.hub.load([one.uuid])[one.uuid]
-        changes.append(Change(stored.record, stored.revision, (desired(one),)))
+        wanted = replace(desired(one), revokes=one is USER)
+        changes.append(Change(stored.record, stored.revision, (wanted,)))
     changes.append(Change(PLAN, None, (desired(PLAN),)))
     world.hub.commit(changes, NOW)
     done = settled(ACCOUNT, applied=ACCOUNT.desired(), present=True, parent="d1")
@@ -118,6 +120,7 @@ CASES: Final[dict[str, Write]] = {
     "RegionStore.settle": _settle,
     "RegionStore.mint": lambda world: world.region.mint("d1", Kind.DOMAIN, "fresh", NOW),
     "RegionStore.due": lambda world: world.region.due(LATER, 10),
+    "RegionStore.due_revocations": lambda world: world.region.due_revocations(LATER, 10),
     "RegionStore.republished": _republished,
     "RegionStore.reopen": lambda world: world.region.reopen("a1", {"state": "locked"}, LATER),
     "RegionStore.overtaken": lambda world: world.region.overtaken("a1", {"name": "late"}, LATER),

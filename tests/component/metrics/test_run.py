@@ -78,6 +78,7 @@ async def test_a_change_shows_in_the_numbers_and_all_of_them_are_the_catalogue_s
         "region_sync_revocation_seconds",
         "region_sync_scan_done_timestamp_seconds",
         "region_sync_scan_found",
+        "region_sync_violations_total",
     }
     missing = {one.name for one in ALL if one.name + SUFFIXES[one.kind][0] not in seen.names()}
     assert missing - quiet == set(), "everything that is declared"
