@@ -36,6 +36,7 @@ class RoleAwaited(Awaited):
     def __init__(self, words: str, role: str | None, seen: Snapshot) -> None:
         super().__init__(words, None, seen)
         self.above = role
+        self.stuck = role is None
 
 
 async def awaited(desk: Desk, missing: NoSuchRole, before: Snapshot) -> RoleAwaited:

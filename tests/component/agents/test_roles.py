@@ -277,6 +277,7 @@ async def test_an_account_waits_for_its_role_and_is_woken_by_it(own: Rig) -> Non
     assert stuck["state"] == "pending"
     assert stuck["message"] == f"role 'ops' is missing in region {HERE}: it is on its way"
     assert own.region.dump()["accounts"] == {}
+    assert row(own.engine, entity, uuid="acc")["marked"] is None, "it comes by itself"
     await own.give(*late)
     own.merge(*own.observed())
     await own.send_due()  # no time has passed
@@ -289,11 +290,13 @@ async def test_without_the_sync_of_roles_an_account_waits_until_somebody_makes_i
     stuck = rig.outbox(waiting)
     assert stuck["state"] == "pending"
     assert stuck["message"].startswith(f"role 'ops' is missing in region {HERE}: make one")
+    assert row(rig.engine, entity, uuid="acc")["marked"] == f"{HERE}: {stuck['message']}"
     await rig.api("createRole", name="ops", type="User")
     await hear(rig)
     assert {one["kind"] for one in rows(rig.engine, entity)} == {"Domain", "Account", "User"}
     await finish(rig)
     assert rig.region.dump()["accounts"]["ROOT/dom|acc"]["role"] == "ops"
+    assert row(rig.engine, entity, uuid="acc")["marked"] is None
 
 
 async def test_what_does_not_need_the_role_is_done_at_once(rig: Rig) -> None:
