@@ -36,7 +36,7 @@ class RoleNames:
         """`fresh`: what was learned before may be wrong by now. Raises NoSuchRole when the region has none,
         also after a look, and Refused when it would make a root administrator: nobody's word from elsewhere
         does that."""
-        if fresh or name not in self._uuids:
+        if fresh or name not in self._uuids or name in self._admins:
             await self.read()
         if name in self._admins:
             words = f"the role {name!r} is a root administrator's here: no region's word gives it"
