@@ -24,6 +24,7 @@ from pipeline.agents.intake import Taken
 from pipeline.agents.keys import Keys
 from pipeline.agents.letters import Letters
 from pipeline.agents.merge import Merger
+from pipeline.agents.polling import poll_roles
 from pipeline.agents.pruning import prune_periodically, purge_periodically
 from pipeline.agents.publish import Publisher
 from pipeline.agents.pulse import SIGN_OF_LIFE, Heart, Reached
@@ -37,6 +38,7 @@ from pipeline.cloudstack.resources import Resources
 from pipeline.config.region import DAY_MS
 from pipeline.consuming import Take, consume, few_at_a_time, let_go, new_app, run
 from pipeline.core import topics
+from pipeline.core.mode import Mode
 from pipeline.filling import Filling, fill_gaps
 from pipeline.metrics.health import Health
 from pipeline.metrics.instruments import Instruments
@@ -165,6 +167,11 @@ async def _work(
     """The worker, and the nets below its stream, until one of them fails."""
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())
+        if settings.roles and region.mode is not Mode.PAUSED:
+            every_s, guard = settings.roles_every, worker.guard
+            group.create_task(
+                poll_roles(filling.publisher, region.name, every_s, wiring.clock, guard), name="roles"
+            )
         if region.bus.source == "amqp":  # an event log as the source has no gaps
             group.create_task(fill_gaps(settings, region, filling))
         if region.full_scan_interval:
@@ -191,7 +198,7 @@ def _desk(
     store = RegionStore(wiring.engine, region.name, wiring.clock)
     watch = Watch(tenure, wiring.instruments, signs)
     policy, users = settings.key_policy(region), logins(settings, region)
-    resources = Resources(client, policy, limits=region.limits, logins=users)
+    resources = Resources(client, policy, limits=region.limits, logins=users, roles=settings.roles)
     return Desk(resources, store, publisher, wiring.clock, watch)
 
 

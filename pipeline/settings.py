@@ -45,6 +45,8 @@ EMBEDDED: Final = "embedded"
 EMBEDDED_PARTITIONS: Final = 4
 """Fixed in librdkafka's mock cluster (engine.md, "Embedded broker")."""
 PARTITIONS: Final = 12
+ROLES_EVERY_S: Final = 60.0
+"""Not every change of a role has an event."""
 STALL_LIMIT_S: Final = 600.0
 """A worker with messages that finishes none for so long is ended. Regions may make us pause for 300 s."""
 
@@ -91,7 +93,8 @@ class Retention(Part):
 
 class Settings(Part):
     """All of `regions.yaml`. `regions` keeps the file's order, which breaks ties between equal times.
-    `replicas`: copies of each new topic; None: three, or as many as there are brokers."""
+    `replicas`: copies of each new topic; None: three, or as many as there are brokers. `roles`: custom
+    roles are kept the same everywhere, and every region is looked at every so many seconds for it."""
 
     topology: Literal["multi-master", "master"] = "multi-master"
     kafka: str = EMBEDDED
@@ -106,6 +109,8 @@ class Settings(Part):
     web: Web = Web()
     retention: Retention = Retention()
     credentials: tuple[Credentials, ...] = ()
+    roles: bool = False
+    roles_every: Seconds = ROLES_EVERY_S
     regions: tuple[Region, ...]
     _plain_secrets: tuple[str, ...] = PrivateAttr(default=())
     _secret_sources: dict[str, str] = PrivateAttr(default={})

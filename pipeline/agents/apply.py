@@ -14,23 +14,24 @@ import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from pipeline.agents import ending
+from pipeline.agents import ending, roles
 from pipeline.agents.awaited import Awaited, put_off
 from pipeline.agents.calls import Caller, Found, ParentGone
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.agents.doubt import Doubts
 from pipeline.agents.removal import Remover
 from pipeline.agents.report import tell_applied
+from pipeline.agents.target import in_canonical, in_local, target_of
 from pipeline.agents.tenure import Lost
 from pipeline.cloudstack.errors import BelowItself, Refused
 from pipeline.cloudstack.eventlog import History
 from pipeline.core.effect import Futile, again, difference, unlike
-from pipeline.core.entities import ROOT, Fields, Kind, Snapshot
+from pipeline.core.entities import ROOT, Kind, Snapshot
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.core.events import SCAN
 from pipeline.core.makeshift import is_stand_in
 from pipeline.core.mode import Mode
-from pipeline.core.plan import LIFE, Plan, Target, as_made_here, latest, plan
+from pipeline.core.plan import LIFE, Plan, as_made_here, plan
 from pipeline.core.records import Desired
 from pipeline.core.removal import Limits
 from pipeline.outbox.region import Context, Settlement
@@ -89,7 +90,7 @@ class Applier:
             except ParentGone:
                 settlement, told = await self._without_parent(desired, context), False
             except (TemporaryError, Lost) as error:
-                self.doubts.note(desired, context.local, _in_local(desired.fields, context), calls)
+                self.doubts.note(desired, context.local, in_local(desired.fields, context), calls)
                 if calls:
                     trying = ending.ended(desired, context, "trying", str(error))
                     await self._desk.settle(ending.audited(trying, calls, self._desk.clock()))
@@ -109,6 +110,10 @@ class Applier:
             raise TemporaryError(
                 f"{desired.kind} {context.local} is another one here: it gets a UUID of its own"
             )
+        if desired.kind is Kind.ROLE:
+            context = await roles.placed(self._desk, desired, context)
+            actual = await self._desk.resources.read(desired.kind, context.local)
+            return await self._from(actual, desired, context, hinted_at)
         if not self._is_unheard_of(desired, context):
             actual = await self._desk.resources.read(desired.kind, context.local)
             return await self._from(actual, desired, context, hinted_at)
@@ -155,13 +160,17 @@ class Applier:
             return await self._gone_since(desired, context, carried.removed_at), True
         after = carried.after
         _check_effect(desired, context, after, planned)  # before it is told
+        if after.uuid != context.local:  # a role's: the next try would else not know it
+            await roles.link(self._desk, desired, context, after.uuid)
         if after.users and not context.present:
             # Before anybody can hear of the account, and take its founder for one that is still to be made.
             came = [user.uuid for user in after.users[:1] if not is_stand_in(user)]
             await asyncio.to_thread(self._desk.store.came_with, desired.uuid, came)
         wrote = bool(planned.calls) and not planned.left_alone
         seen = Sighting(changed_at or self._desk.clock(), "apply", desired.version, lost, wrote=wrote)
-        unseen = unlike(_in_local(desired.fields, context), after.fields)
+        if desired.kind is Kind.ROLE and not context.present and planned.left_alone and not changed_at:
+            seen = replace(seen, created=roles.OLDEST)
+        unseen = unlike(in_local(desired.fields, context), after.fields)
         await self._desk.publish(after, replace(seen, unseen=unseen), desired.uuid)
         return ending.delivered(desired, context, planned, after), True
 
@@ -212,7 +221,7 @@ class Applier:
 
     async def _gone_since(self, desired: Desired, context: Context, removed_at: int) -> Settlement:
         """It was made, as a used UUID proves, and removed: the hub is told both, in this order."""
-        made = Snapshot(desired.kind, context.local, _in_local(desired.fields, context))
+        made = Snapshot(desired.kind, context.local, in_local(desired.fields, context))
         await self._desk.publish(made, Sighting(removed_at, "apply", desired.version), desired.uuid)
         gone = Snapshot(desired.kind, context.local, None)
         await self._desk.publish(gone, Sighting(removed_at, "removed"), desired.uuid)
@@ -255,45 +264,11 @@ class Applier:
 
 def _check_effect(desired: Desired, context: Context, after: Snapshot, planned: Plan) -> None:
     """Raises `NoEffect`."""
-    wanted = _in_local(desired.fields, context)
+    wanted = in_local(desired.fields, context)
     left = "" if LIFE in planned.left_alone else difference(wanted, after.fields, planned.left_alone)
     if left:
-        raise NoEffect(Futile(left, _in_canonical(after.fields, context)))
+        raise NoEffect(Futile(left, in_canonical(after.fields, context)))
 
 
 def _needs_parent(planned: Plan) -> bool:
     return any(call.command.startswith(("create", "move")) for call in planned.calls)
-
-
-def _in_local(fields: Fields | None, context: Context) -> Fields | None:
-    """The fields with the parent's UUID as this region knows it."""
-    if fields is None:
-        return None
-    if "parent" not in fields:
-        return fields
-    return {**fields, "parent": context.parents.get(fields["parent"], fields["parent"])}
-
-
-def _in_canonical(fields: Fields | None, context: Context) -> dict[str, str] | None:
-    """What was read, as the hub will know it."""
-    if fields is None:
-        return None
-    canonical = {local: uuid for uuid, local in context.parents.items()}
-    return {**fields, "parent": canonical.get(fields["parent"], fields["parent"])}
-
-
-def target_of(desired: Desired, context: Context, actual: Snapshot) -> Target:
-    """What plan decides about, in the region's own UUIDs."""
-    parent_domain = context.parent_domain_local
-    known, applied = latest(desired.known, desired.settled, context.applied, context.applied_version)
-    return Target(
-        kind=desired.kind,
-        uuid=context.local,
-        actual=actual.fields,
-        wanted=_in_local(desired.fields, context),
-        known=_in_local(known, context),
-        applied=_in_local(applied, context),
-        held=context.present,
-        domain=parent_domain if desired.kind is Kind.USER else context.parent_local,
-        account=context.parent_name if desired.kind is Kind.USER else "",
-    )

@@ -1,12 +1,13 @@
 """What a call needs and is not there yet, though nothing else of the entity has to wait for it.
 
 In: raised while a plan is carried out. Out: what the region holds by then, and when to look again. Called by
-apply, for users' keys and for limits.
+apply, for users' keys, for limits and for accounts' roles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.agents import ending
 from pipeline.agents.desk import Desk, Sighting
@@ -18,12 +19,15 @@ from pipeline.outbox.region import Context, Settlement
 
 
 class Awaited(TemporaryError):
-    """`seen`: what the region holds by now. `wait_ms`: None: ever longer."""
+    """`seen`: what the region holds by now. `wait_ms`: None: ever longer. `above`: canonical UUID of what
+    wakes the row when it is applied. `stuck`: a person has to do something about it."""
 
     def __init__(self, words: str, wait_ms: int | None, seen: Snapshot | None = None) -> None:
         super().__init__(words)
         self.wait_ms = wait_ms
         self.seen = seen
+        self.above: str | None = None
+        self.stuck = False
 
 
 class LimitAwaited(Awaited):
@@ -39,5 +43,6 @@ async def put_off(
     if awaited.seen is not None and any(not call.read for call in calls):
         await desk.publish(awaited.seen, Sighting(now, "apply"), desired.uuid)
     wait_ms = ending.pause_ms(context.attempts) if awaited.wait_ms is None else awaited.wait_ms
-    above = context.parent if isinstance(awaited, LimitAwaited) else None
-    return ending.awaiting(desired, context, str(awaited), above, now + wait_ms)
+    above = context.parent if isinstance(awaited, LimitAwaited) else awaited.above
+    waiting = ending.awaiting(desired, context, str(awaited), above, now + wait_ms)
+    return replace(waiting, stuck=awaited.stuck)

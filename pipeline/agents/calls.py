@@ -13,12 +13,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from pipeline.agents import roles
 from pipeline.agents.desk import Desk
 from pipeline.agents.keys import KeyAwaited, Keys
 from pipeline.agents.limits import set_limits
 from pipeline.agents.naming import minted
 from pipeline.agents.passwords import Passwords
-from pipeline.cloudstack.errors import NameTaken, NotFound, Refused, UuidUsed
+from pipeline.cloudstack.errors import NameTaken, NoSuchRole, NotFound, Refused, UuidUsed
 from pipeline.core.entities import API_KEY, DISABLED, ENABLED, LOCKED, ROOT, Kind, Snapshot
 from pipeline.core.errors import TemporaryError
 from pipeline.core.makeshift import STAND_IN, is_stand_in
@@ -82,6 +83,8 @@ class Caller:
                 if removed_at is None:
                     raise TemporaryError(f"{target.kind} {target.uuid}: {error}") from None
                 return Carried(Snapshot(target.kind, target.uuid, None), removed_at)
+            except NoSuchRole as error:
+                raise await roles.awaited(self._desk, error, before) from None
             except NotFound as error:
                 needs_parent = call.command.startswith(("create", "move"))
                 raise (ParentGone if needs_parent else TemporaryError)(str(error)) from error
@@ -100,6 +103,8 @@ class Caller:
         if call.login:
             await self._passwords.give(call, desired, before)
             return {}
+        if call.command in roles.OF_ROLES:
+            return await roles.carry_out(self._desk, call)
         return await (self._set_keys if call.key else self._call)(call, desired, before)
 
     async def _call(self, call: Call, desired: Desired, before: Snapshot) -> Mapping[str, Any]:
@@ -211,7 +216,7 @@ class Caller:
         held = answer.get(target.kind.lower())
         if isinstance(held, dict):
             return await self._desk.resources.answered(target.kind, held)
-        if call.command.startswith("delete"):
+        if call.command == f"delete{target.kind}":
             return Snapshot(target.kind, target.uuid, None)
         if call.command == "moveUser" and before.fields is not None:
             return replace(before, fields={**before.fields, "parent": call.params["accountid"]})

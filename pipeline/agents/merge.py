@@ -236,7 +236,9 @@ class _Work:
             graves.setdefault(there, record.life.stamp)  # two moves made a ring: this one is taken back
         if record is not None and seen.lost and is_nowhere(record, seen.region, above):
             graves[record.parent] = Stamp(seen.time, seen.region)
-        if record is None and seen.fields is not None and seen.created is not None:
+        # A role's creation time is a guess: a new one must not go because an older one of its name went.
+        dated = record is None and seen.kind is not Kind.ROLE
+        if dated and seen.fields is not None and seen.created is not None:
             graves |= self._namesake_removed(seen, seen.fields, seen.created)
         return graves
 

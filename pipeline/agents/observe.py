@@ -10,23 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pipeline.agents.desk import Desk, Sighting
 from pipeline.cloudstack.resources import Resources
 from pipeline.core.entities import ROOT, Kind, Snapshot, alike
 from pipeline.core.errors import PermanentError
-from pipeline.core.events import ABSENT, HINT, LIMIT_CHANGED, OWN, SCAN, UNPROMPTED, Event
+from pipeline.core.events import ABSENT, HINT, LIMIT_CHANGED, OWN, ROLES, SCAN, UNPROMPTED, Event
 
 DOMAIN_MOVED: Final = "DOMAIN.MOVE"
 USER_MOVED: Final = "USER.MOVE"
-SWEPT: Final = frozenset({DOMAIN_MOVED, USER_MOVED})
+MOVED: Final = frozenset({DOMAIN_MOVED, USER_MOVED})
+SWEPT: Final = MOVED | {ROLES}
 """Events whose UUID is not the moved entity's: DOMAIN.MOVE names the new parent, USER.MOVE a row that is gone
 (recordings domain.move, user.move)."""
 
 ACCOUNT_TOO: Final = frozenset({"USER.ENABLE", "USER.LOCK"})
 """Enabling a user enables its account, locking the last enabled one locks it, and no event tells of that
 (CloudStack's AccountManagerImpl)."""
+
+ROLE_CREATED: Final = "ROLE.CREATE"
 
 HINTED_AT_ONCE: Final = 500
 
@@ -52,9 +56,11 @@ class Observer:
 
     async def observe(self, events: Sequence[Event]) -> None:
         """One read answers all of them. Raises `TemporaryError` when the region can't be read now."""
+        events = [event for event in events if event.kind in self._desk.resources.kinds]
         for event in events:
-            if event.type in SWEPT:
+            if event.type in MOVED:
                 await self._sweep(event)
+        await self._look_at_roles(events)
         plain = [event for event in events if event.type not in SWEPT]
         if plain and plain[-1].uuid is not None and not await self._told_absent(plain):
             newest = max(plain, key=lambda event: event.time)
@@ -66,6 +72,8 @@ class Observer:
                 sighting = await by_the_log(self._desk.resources, snapshot, newest.time)
             if sighting is None:
                 return
+            if snapshot.kind is Kind.ROLE:
+                await self._tell_renamed(snapshot, newest.time)
             await self._desk.publish(snapshot, sighting)
             if snapshot.fields is not None and any(event.type in ACCOUNT_TOO for event in plain):
                 await self._desk.hint(Kind.ACCOUNT, [snapshot.fields["parent"]], newest.time)
@@ -94,6 +102,29 @@ class Observer:
         here = await asyncio.to_thread(self._desk.store.present, event.kind)
         await self._hint(event, sorted(here - set(listed)))
 
+    async def _look_at_roles(self, events: Sequence[Event]) -> None:
+        """Hints for those that are not as they were known, once for all that asks for it: the poll, or a
+        role's creation, which may be that of a copy and then names what was copied. An absence is looked up
+        in the event log by whoever answers."""
+        asked = [event for event in events if event.type in (ROLES, ROLE_CREATED)]
+        if not asked:
+            return
+        newest = max(asked, key=lambda event: event.time)
+        listed = [
+            one async for page in self._desk.resources.roles() for one in await self._compared(newest, page)
+        ]
+        here = await asyncio.to_thread(self._desk.store.present, Kind.ROLE)
+        await self._hint(replace(newest, type=ROLES), sorted(here - set(listed)))
+
+    async def _tell_renamed(self, role: Snapshot, time: int) -> None:
+        """Whoever has a role that was renamed shows its new name from then on, and no event says so."""
+        known = (await asyncio.to_thread(self._desk.store.confirmed, [role.uuid])).get(role.uuid)
+        if known is None or role.fields is None or role.fields["name"] == known["name"]:
+            return
+        async for page in self._desk.resources.accounts():
+            having = [one for one in page if one.fields and one.fields["role"] == role.fields["name"]]
+            await self._compared(Event(HINT, Kind.ACCOUNT, None, "", time), having)
+
     async def _compared(self, event: Event, page: Sequence[Snapshot]) -> list[str]:
         """All UUIDs of the page, after hints for those that differ from what is known."""
         known = await asyncio.to_thread(self._desk.store.confirmed, [seen.uuid for seen in page])
@@ -108,7 +139,8 @@ class Observer:
 
     async def _hint(self, event: Event, uuids: Sequence[str]) -> None:
         for start in range(0, len(uuids), HINTED_AT_ONCE):
-            await self._desk.hint(event.kind, uuids[start : start + HINTED_AT_ONCE], event.time)
+            type_ = SCAN if event.type == ROLES else HINT
+            await self._desk.hint(event.kind, uuids[start : start + HINTED_AT_ONCE], event.time, type_)
         if uuids:
             log.debug("%s: %d to be read", event.type, len(uuids))
 
@@ -135,7 +167,9 @@ async def by_the_log(resources: Resources, snapshot: Snapshot, time: int) -> Sig
         log.warning("the log does not tell of %s %s: %s", snapshot.kind, snapshot.uuid, error)
         return Sighting(time, SCAN) if snapshot.present else None
     if snapshot.present:
-        return Sighting(history.changed_at or time, SCAN, created=snapshot.created)
+        # A role has no creation time: one that was here before the log began is older than all that is known.
+        created = (history.changed_at or 0) if snapshot.kind is Kind.ROLE else snapshot.created
+        return Sighting(history.changed_at or time, SCAN, created=created)
     if history.removed_at is not None:
         return Sighting(history.removed_at, SCAN)
     return Sighting(time, SCAN, lost=True)

@@ -27,7 +27,7 @@ async def examine(settings: Settings) -> list[Finding]:
         (Subject("", "database"), lambda: database.examine(settings)),
     ]
     for one in settings.active:
-        probes.append((Subject(one.name, "api"), lambda one=one: region.examine(one)))  # type: ignore[misc]
+        probes.append((Subject(one.name, "api"), lambda one=one: region.examine(one, roles=settings.roles)))  # type: ignore[misc]
         if one.bus.source == "amqp":
             probes.append((Subject(one.name, "bus"), lambda one=one: bus.examine(one)))  # type: ignore[misc]
     found = await asyncio.gather(*(within_limit(subject, probe) for subject, probe in probes))

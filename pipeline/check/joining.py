@@ -34,13 +34,15 @@ async def examine_joining(
 ) -> list[Finding]:
     """Everything that was found. Raises nothing but cancellation: what could not be asked is a finding."""
     findings = list(of_settings(settings, region))
-    findings += await within_limit(Subject(region.name, "api"), lambda: api.examine(region))
+    findings += await within_limit(
+        Subject(region.name, "api"), lambda: api.examine(region, roles=settings.roles)
+    )
     if _failed(findings, frozenset({"api"})):
         return findings
     if region.bus.source == "amqp":
         findings += await within_limit(Subject(region.name, "bus"), lambda: bus.examine(region))
     async with _way_to(region) as resources:
-        findings += await _fitness(region, resources.client, engine)
+        findings += await _fitness(region, resources.client, engine, synced=settings.roles)
         if self_test:
             findings += await _self_test(region, resources, findings)
     return findings
@@ -61,11 +63,11 @@ def of_settings(settings: Settings, region: Region) -> Iterator[Finding]:
     yield from of_limits(subject, [*there, region])
 
 
-async def _fitness(region: Region, client: CloudStack, engine: Engine) -> list[Finding]:
+async def _fitness(region: Region, client: CloudStack, engine: Engine, *, synced: bool) -> list[Finding]:
     subject = Subject(region.name, "roles")
     found = await asyncio.gather(
         within_limit(Subject(region.name, "version"), lambda: fitness.examine(region, client)),
-        within_limit(subject, lambda: roles.examine(subject, client, engine)),
+        within_limit(subject, lambda: roles.examine(subject, client, engine, synced=synced)),
     )
     return [one for findings in found for one in findings]
 

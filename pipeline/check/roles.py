@@ -16,23 +16,32 @@ from pipeline.outbox.engine import Engine
 from pipeline.outbox.roles import roles_needed
 
 
-async def examine(subject: Subject, client: CloudStack, engine: Engine) -> list[Finding]:
-    """A finding for each that is missing. Raises the errors of errors.py, and the database's."""
+async def examine(
+    subject: Subject, client: CloudStack, engine: Engine, *, synced: bool = False
+) -> list[Finding]:
+    """A finding for each that is missing. `synced`: custom roles are made by the sync. Raises the errors of
+    errors.py, and the database's."""
     needed = await asyncio.to_thread(roles_needed, engine)
     there: Counter[str] = Counter()
     async for page in client.pages("listRoles", {}, "role"):
         there.update(str(row.get("name")) for row in page)
-    return list(judge(subject, needed, there))
+    return list(judge(subject, needed, there, synced=synced))
 
 
-def judge(subject: Subject, needed: Mapping[str, int], there: Mapping[str, int]) -> Iterator[Finding]:
+def judge(
+    subject: Subject, needed: Mapping[str, int], there: Mapping[str, int], *, synced: bool = False
+) -> Iterator[Finding]:
     """`needed`: name → how many accounts have that role; `there`: name → how many such roles there are: names
     are unique only among roles of one type (source: the key of table `roles`)."""
     named = {name: accounts for name, accounts in needed.items() if name}
     for name, accounts in named.items():
         found = there.get(name, 0)
         whose = "1 account needs" if accounts == 1 else f"{accounts} accounts need"
-        if not found:
+        if not found and synced:
+            yield subject.warn(
+                f"there is no role named {name!r}, which {whose}: it comes if it is a custom one"
+            )
+        elif not found:
             yield subject.fail(f"there is no role named {name!r}, which {whose}: make one of that name")
         elif found > 1:
             yield subject.warn(f"there are {found} roles named {name!r}, which {whose}: one is taken, rename")

@@ -27,7 +27,8 @@ async def reached(settings: Settings, region: Region) -> AsyncIterator[Resources
 
     client = CloudStack(client_settings(region), clock=now_ms)
     try:
-        resources = Resources(client, settings.key_policy(region), limits=region.limits)
+        policy = settings.key_policy(region)
+        resources = Resources(client, policy, limits=region.limits, roles=settings.roles)
         await resources.start()
         yield resources
     finally:

@@ -66,7 +66,7 @@ async def _look(settings: Settings) -> Verdict:
             all_tell = all(one.sealing_key is not None for one in settings.active)
             policy = settings.key_policy(region) if all_tell else None
             limits = all(one.limits for one in settings.active)
-            regions[region.name] = Resources(client, policy, limits=limits)
+            regions[region.name] = Resources(client, policy, limits=limits, roles=settings.roles)
         await asyncio.gather(*(one.start() for one in regions.values()))
         return await compare(regions)
 

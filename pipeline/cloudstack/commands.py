@@ -21,6 +21,7 @@ READS: Final = (
     "listManagementServers",
     "listNetworks",
     "listProjects",
+    "listRolePermissions",
     "listRoles",
     "listUsers",
     "listVirtualMachines",
@@ -30,20 +31,29 @@ READS: Final = (
 CHANGES: Final = (
     "createAccount",
     "createDomain",
+    "createRole",
     "createUser",
     "deleteAccount",
     "deleteDomain",
+    "deleteRole",
+    "deleteRolePermission",
     "deleteUser",
     "disableAccount",
     "disableUser",
     "enableAccount",
     "enableUser",
+    "importRole",
     "lockUser",
     "moveDomain",
     "moveUser",
     "updateAccount",
     "updateDomain",
     "updateResourceLimit",
+    "updateRole",
     "updateUser",
 )
+ROLES: Final = frozenset(
+    ("listRolePermissions", "createRole", "deleteRole", "deleteRolePermission", "importRole", "updateRole")
+)
+"""Of these those that only the sync of roles needs."""
 ALL: Final = READS + CHANGES

@@ -14,7 +14,9 @@ package.
        ├─ UuidUsed       the UUID was used once in that region, and can never be used there again
        ├─ NotEmpty       a domain that still has something below it
        ├─ BelowItself    a domain that is to be moved below what is below it
-       └─ OverParent     a limit above what the domain that it is in allows
+       ├─ OverParent     a limit above what the domain that it is in allows
+       ├─ RoleInUse      a role that accounts have
+       └─ NoSuchRole     an account is to have a role that is not there
 
 A call that failed may have been carried out all the same (a timeout after it was sent, a job given up):
 whoever calls again reads first. In: command, HTTP status and body. Out: the error, or None. Called by the
@@ -83,6 +85,18 @@ class NotEmpty(Refused):
     """The domain has accounts or domains below it."""
 
 
+class RoleInUse(NotEmpty):
+    """A role that accounts have can't be removed, nor get another type."""
+
+
+class NoSuchRole(Refused):
+    """The region has no role of that name, which an account is to have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no role named {name!r}", status=431, command="listRoles")
+        self.name = name
+
+
 class BelowItself(Refused):
     """A domain can't be moved below what is below it here: that has to go elsewhere first."""
 
@@ -96,7 +110,7 @@ _PARAM: Final = re.compile(r"Invalid parameter (\w+) value=")
 _NOT_FOUND: Final = re.compile(
     r"entity does not exist"
     r"|unable to find (?:active )?(?:user|account|domain)\b"
-    r"|no active domain found"
+    r"|no active domain found|cannot find the role"
     r'|com\.cloud\.user\.Account\..*"account" is null'
     r"|\b(?:user|account|domain)\b.{0,120}(?:doesn't exist|does not exist|not found)",
     re.IGNORECASE | re.DOTALL,
@@ -109,9 +123,14 @@ _OVER_PARENT: Final = re.compile(r"maximum allowed resource limit|exceed", re.IG
 """Of 4.22 a domain's (source: ResourceLimitManagerImpl); of early versions an account's too."""
 _NOT_EMPTY: Final = re.compile(r"make sure all users and sub domains have been removed", re.IGNORECASE)
 
+_ROLE_IN_USE: Final = re.compile(r"have role in use")
+
 _OF_COMMAND: Final[Mapping[str, tuple[type[Refused], re.Pattern[str]]]] = {
     "moveDomain": (BelowItself, _BELOW_ITSELF),
     "updateResourceLimit": (OverParent, _OVER_PARENT),
+    "createRole": (NameTaken, _NAME_TAKEN),  # no UUID can be given for a role
+    "importRole": (NameTaken, _NAME_TAKEN),
+    "updateRole": (NameTaken, _NAME_TAKEN),
 }
 
 _SYNCED: Final = re.compile(r"(?:create|update|move|enable|lock|disable|delete)(?:Domain|Account|User)$")
@@ -204,16 +223,17 @@ def worded(command: str, code: int, text: str) -> Exception:
 
 
 def _verdict(command: str, code: int, text: str) -> type[Refused]:
-    """Which refusal the text is. Only 431 and 530 have texts that tell more than their number."""
+    """Which refusal the text is. But for roles in use, only 431 and 530 have texts that tell more than
+    their number."""
     if code not in (431, 530):
-        return Refused
+        return RoleInUse if _ROLE_IN_USE.search(text) else Refused
+    own, words = _OF_COMMAND.get(command, (Refused, None))
+    if words is not None and words.search(text):
+        return own
     if _UUID_USED.search(text) or (command == "createDomain" and _DOMAIN_UUID_USED.search(text)):
         return UuidUsed
     if _NOT_EMPTY.search(text):
         return NotEmpty
-    own, words = _OF_COMMAND.get(command, (Refused, None))
-    if words is not None and words.search(text):
-        return own
     if _SYNCED.match(command) and _NAME_TAKEN.search(text):
         return NameTaken
     return NotFound if _NOT_FOUND.search(text) else Refused

@@ -29,9 +29,9 @@ _ONE: Final = (1, 1)
 
 
 async def read_losses(resources: Resources, entity: Snapshot) -> Losses:
-    """What `entity` owns, and for a domain all that is below it; a user owns nothing. Raises as the client
-    does."""
-    if entity.kind is Kind.USER or entity.fields is None:
+    """What `entity` owns, and for a domain all that is below it; a user and a role own nothing. Raises as
+    the client does."""
+    if entity.kind in (Kind.USER, Kind.ROLE) or entity.fields is None:
         return Losses()
     if entity.kind is Kind.ACCOUNT:
         domain = resources.domain_id(entity.fields["parent"])

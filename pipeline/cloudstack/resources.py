@@ -1,4 +1,4 @@
-"""One region's domains, accounts and users, as Snapshots.
+"""One region's domains, accounts, users and custom roles, as Snapshots.
 
 In: kinds, UUIDs, or a domain or account whose members are asked for. Out: Snapshots in the region's own
 UUIDs. Called by observe and apply, which read one entity with one call, and by whoever reads many at once.
@@ -14,11 +14,14 @@ from typing import Any, Final
 
 from pipeline.cloudstack.answers import named, rows
 from pipeline.cloudstack.client import PAGE, CloudStack
-from pipeline.cloudstack.errors import NotFound, Refused, Unauthorised
+from pipeline.cloudstack.errors import NotFound
 from pipeline.cloudstack.eventlog import History, read_history
+from pipeline.cloudstack.introduction import own_user, reserved_accounts, root_domain
 from pipeline.cloudstack.logins import Logins, with_logins
 from pipeline.cloudstack.paths import Paths
-from pipeline.cloudstack.snapshots import ROOT_ADMIN_ROLES, Identity, is_reserved, snapshot
+from pipeline.cloudstack.role_names import RoleNames
+from pipeline.cloudstack.rules import listed, with_rules
+from pipeline.cloudstack.snapshots import Identity, snapshot
 from pipeline.core.entities import OPTIONAL, ROOT, Kind, Snapshot
 from pipeline.core.keys import KeyPolicy
 from pipeline.core.limits import TYPES
@@ -27,6 +30,7 @@ _LIST: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.DOMAIN: ("listDomains", "domain"),
     Kind.ACCOUNT: ("listAccounts", "account"),
     Kind.USER: ("listUsers", "user"),
+    Kind.ROLE: ("listRoles", "role"),
 }
 """The listing of each kind and the name of its array."""
 
@@ -45,7 +49,8 @@ _WITH_LIMITS: Final = {"listall": "true", "details": "min,resource"}
 
 class Resources:
     """Reads one region. `start` comes first; everything else may then run at the same time. What not every
-    region tells: `policy`: whose keys; `limits`: of domains and accounts; `logins`: how users log in."""
+    region tells: `policy`: whose keys; `limits`: of domains and accounts; `logins`: how users log in;
+    `roles`: custom ones."""
 
     def __init__(
         self,
@@ -54,8 +59,10 @@ class Resources:
         *,
         limits: bool = False,
         logins: Logins | None = None,
+        roles: bool = False,
     ) -> None:
         self._client = client
+        self.kinds = tuple(kind for kind in Kind if roles or kind is not Kind.ROLE)
         self._keys = policy or KeyPolicy()
         self._logins = logins
         policies = [self._keys] if logins is None else [self._keys, logins.native, logins.federated]
@@ -64,8 +71,7 @@ class Resources:
         self._details = _WITH_LIMITS if limits else _SLIM
         self._identity: Identity | None = None
         self._names = ("", "")
-        self._roles: dict[str, str] = {}
-        self._admins_roles: frozenset[str] = frozenset()
+        self._roles = RoleNames(client)
 
     @property
     def client(self) -> CloudStack:
@@ -108,14 +114,15 @@ class Resources:
 
         Raises the errors of errors.py; Unauthorised also when our account doesn't see the root domain.
         """
-        root = await self._root()
-        own = await self._own()
-        reserved = await self._reserved(root)
+        root, own = await root_domain(self._client), await own_user(self._client)
+        reserved = await reserved_accounts(self._client, root)
         user, account, *names = (named("getUser", own, key) for key in _OWN)
-        shares_keys = partial(self._paths.covers, self._keys)
-        self._identity = Identity(root, user, account, reserved, shares_keys, self._limits)
+        shares_keys, role = partial(self._paths.covers, self._keys), own.get("roleid")
+        self._identity = Identity(
+            root, user, account, reserved, shares_keys, self._limits, role if isinstance(role, str) else ""
+        )
         self._names = names[0], names[1]
-        await self._read_roles()
+        await self._roles.read()
 
     async def read(self, kind: Kind, uuid: str) -> Snapshot:
         """What the region holds of one entity, by one call; `fields` None when it has no such entity.
@@ -124,7 +131,7 @@ class Resources:
         for a removed user (cloudstack.md).
         """
         command, item = _LIST[kind]
-        params = _EVERYTHING if kind is Kind.USER else self._details
+        params = self._params(kind)
         try:
             inner = await self._client.call(command, {"id": uuid, **params})
         except NotFound:
@@ -161,9 +168,9 @@ class Resources:
         """One page (from 1) of everything of a kind, the root domain and other protected ones too, and the
         count of all: for whoever reads many pages at once."""
         command, item = _LIST[kind]
-        params = _EVERYTHING if kind is Kind.USER else self._details
-        found, of = await self._client.page(command, params, item, (number, PAGE))
-        return await self._snapshots(kind, found), of
+        found, of = await self._client.page(command, self._params(kind), item, (number, PAGE))
+        snapshots = self._listed_roles(found) if kind is Kind.ROLE else self._snapshots(kind, found)
+        return await snapshots, of
 
     async def domains(self) -> AsyncIterator[list[Snapshot]]:
         """Every domain of the region but ROOT, in pages."""
@@ -179,6 +186,19 @@ class Resources:
         """Every user of the region, in pages."""
         async for page in self._pages(Kind.USER, _EVERYTHING):
             yield page
+
+    async def roles(self) -> AsyncIterator[list[Snapshot]]:
+        """Every role of the region with its rules, in pages; the built-in ones without."""
+        async for page in self._rows(Kind.ROLE, {}):
+            yield await self._listed_roles(page)
+
+    async def role_called(self, name: str) -> Snapshot | None:
+        """The role of that name without case, the oldest where there are twins of other types."""
+        async for page in self._rows(Kind.ROLE, {"name": name}):
+            for row in page:
+                if str(row.get("name", "")).casefold() == name.casefold():
+                    return next(iter(await self._snapshots(Kind.ROLE, [row])), None)
+        return None
 
     async def subdomains(self, domain: str) -> AsyncIterator[list[Snapshot]]:
         """The domains directly under `domain` (a UUID, or ROOT), in pages; none when it doesn't exist. Their
@@ -209,56 +229,13 @@ class Resources:
         return self.root if domain == ROOT else domain
 
     async def role_id(self, name: str) -> str:
-        """The UUID here of the role called `name`. Raises Refused when the region has none, also after a
-        look, and when it would make a root administrator: nobody's word from elsewhere does that."""
-        if name not in self._roles:
-            await self._read_roles()
-        if name in self._admins_roles:
-            words = f"the role {name!r} is a root administrator's here: no region's word gives it"
-            raise Refused(words, status=431, command="listRoles")
-        try:
-            return self._roles[name]
-        except KeyError:
-            raise Refused(f"the region has no role named {name!r}", status=431, command="listRoles") from None
+        """The UUID here of the role called `name`. Raises as `RoleNames.uuid`."""
+        return await self._roles.uuid(name, fresh=Kind.ROLE in self.kinds)  # where roles change, names do too
 
-    async def _root(self) -> str:
-        params = {"level": "0", **_SLIM}
-        async for page in self._client.pages("listDomains", params, "domain"):
-            for row in page:
-                if row.get("level") == 0:
-                    return named("listDomains", row, "id")
-        raise Unauthorised("our account does not see the root domain: it must be a root administrator's")
-
-    async def _own(self) -> Mapping[str, Any]:
-        """Our own user's object, by the key or by the session."""
-        apikey = self._client.apikey
-        if apikey:
-            inner = await self._client.call("getUser", {"userapikey": apikey})
-            found = inner.get("user")
-        else:
-            inner = await self._client.call("listUsers", {"id": self._client.session_user, **_EVERYTHING})
-            found = next(iter(rows("listUsers", inner, "user")), None)
-        if not isinstance(found, dict):
-            raise Unauthorised("the region does not tell which user our credentials belong to")
-        return found
-
-    async def _reserved(self, root: str) -> frozenset[str]:
-        """The region's own accounts: all are administrators' in the root domain."""
-        params = {"domainid": root, "isrecursive": "false", "accounttype": "1", **_SLIM}
-        pages = self._client.pages("listAccounts", params, "account")
-        own = [row async for page in pages for row in page if is_reserved(row)]
-        return frozenset(named("listAccounts", row, "id") for row in own)
-
-    async def _read_roles(self) -> None:
-        roles: dict[str, str] = {}
-        admins: set[str] = set()
-        async for page in self._client.pages("listRoles", {}, "role"):
-            for row in page:
-                name, uuid = (named("listRoles", row, key) for key in ("name", "id"))
-                roles.setdefault(name, uuid)
-                if row.get("type") == ROOT_ADMIN_ROLES:
-                    admins.add(name)
-        self._roles, self._admins_roles = roles, frozenset(admins)
+    def _params(self, kind: Kind) -> Mapping[str, str]:
+        if kind is Kind.ROLE:
+            return {}
+        return _EVERYTHING if kind is Kind.USER else self._details
 
     def _within(self, domain: str | None, params: Mapping[str, str]) -> Mapping[str, str]:
         if domain is None:
@@ -283,10 +260,15 @@ class Resources:
             await self._paths.learn(found)
         else:
             self._paths.note(found)
+        if kind is Kind.ROLE:
+            found = [row for one in found if (row := await with_rules(self._client, one)) is not None]
         made = [self.snapshot(kind, row) for row in found]
         if kind is Kind.USER and self._logins is not None:
             return await with_logins(self._logins, self._paths.covers, found, made)
         return made
+
+    async def _listed_roles(self, found: Sequence[Mapping[str, Any]]) -> list[Snapshot]:
+        return await listed(found, partial(self._snapshots, Kind.ROLE))
 
     async def _rows(
         self, kind: Kind, params: Mapping[str, str], command: str = ""

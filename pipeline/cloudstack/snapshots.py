@@ -1,8 +1,9 @@
 """An API object as a Snapshot. Pure.
 
-In: an object of listDomains, listAccounts or listUsers and what is known of the region. Out: the Snapshot,
-in the region's own UUIDs but for the root domain, which is called ROOT everywhere. Called by resources.py.
-The objects' fields: golden/ (bulk listings), and cloudstack.md for what is absent.
+In: an object of listDomains, listAccounts, listUsers or listRoles (with its rules as one text), and what is
+known of the region. Out: the Snapshot, in the region's own UUIDs but for the root domain, which is called
+ROOT everywhere. Called by resources.py. The objects' fields: golden/ (bulk listings), and cloudstack.md for
+what is absent.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.cloudstack.errors import Garbled
-from pipeline.core.entities import API_KEY, ENABLED, ROOT, Fields, Kind, Snapshot
+from pipeline.core.entities import API_KEY, ENABLED, ROOT, ROOT_ADMIN_TYPE, Fields, Kind, Snapshot
 from pipeline.core.events import Unreadable, parse_time
 from pipeline.core.keys import fingerprint
 from pipeline.core.limits import BORROWED, TYPES, limit_text
@@ -24,7 +25,7 @@ PROJECT_ACCOUNT: Final = 5
 SYSTEM_ACCOUNT: Final = "system"
 
 ROOT_ADMIN_ACCOUNT: Final = 1
-ROOT_ADMIN_ROLES: Final = "Admin"
+ROOT_ADMIN_ROLES: Final = ROOT_ADMIN_TYPE
 """The `accounttype` of root administrators, and the `roletype` of all roles that make one."""
 
 Object = Mapping[str, Any]
@@ -40,7 +41,7 @@ class Identity:
     """What a region's own things are called: root domain, our user and account, and the accounts of the
     region's own (`reserved`: default and system accounts), all by UUID. `shares_keys` says of a domain
     whether its users' keys are told, by their fingerprint; `tells_limits`: those of domains and accounts are,
-    as far as a listing shows them."""
+    as far as a listing shows them. `role`: our own account's."""
 
     root: str
     user: str
@@ -48,6 +49,7 @@ class Identity:
     reserved: frozenset[str] = frozenset()
     shares_keys: Callable[[str], bool] = nowhere
     tells_limits: bool = False
+    role: str = ""
 
 
 def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
@@ -67,7 +69,9 @@ def snapshot(kind: Kind, obj: Object, identity: Identity) -> Snapshot:
 
 
 def is_root_admin(obj: Object) -> bool:
-    """Whether an account, or a user's account, is a root administrator's, by whatever role."""
+    """Whether an account, a user's account, or a role is a root administrator's, by whatever role."""
+    if "roletype" not in obj and "accounttype" not in obj:
+        return obj.get("type") == ROOT_ADMIN_ROLES
     return obj.get("accounttype") == ROOT_ADMIN_ACCOUNT or obj.get("roletype") == ROOT_ADMIN_ROLES
 
 
@@ -121,7 +125,21 @@ def _user(obj: Object, identity: Identity) -> Fields:
     }
 
 
-_FIELDS: Final = {Kind.DOMAIN: _domain, Kind.ACCOUNT: _account, Kind.USER: _user}
+def _role(obj: Object, _identity: Identity) -> Fields:
+    rules = obj.get("rules")
+    if not isinstance(rules, str):
+        raise Garbled("a role comes without its rules")
+    return {
+        "name": _text(obj, "name"),
+        "description": _text(obj, "description"),
+        "type": _text(obj, "type"),
+        "public": "false" if obj.get("ispublic") is False else "true",
+        "rules": rules,
+        "parent": ROOT,
+    }
+
+
+_FIELDS: Final = {Kind.DOMAIN: _domain, Kind.ACCOUNT: _account, Kind.USER: _user, Kind.ROLE: _role}
 
 
 def _root(obj: Object, identity: Identity) -> bool:
@@ -144,7 +162,17 @@ def _own_user(obj: Object, identity: Identity) -> bool:
     )
 
 
-_PROTECTED: Final = {Kind.DOMAIN: _root, Kind.ACCOUNT: _own_account, Kind.USER: _own_user}
+def _own_role(obj: Object, identity: Identity) -> bool:
+    """Built-in roles are everywhere; ours says what we may do."""
+    return obj.get("isdefault") is True or obj["id"] == identity.role
+
+
+_PROTECTED: Final = {
+    Kind.DOMAIN: _root,
+    Kind.ACCOUNT: _own_account,
+    Kind.USER: _own_user,
+    Kind.ROLE: _own_role,
+}
 
 
 def _users(account: Object, identity: Identity) -> tuple[Snapshot, ...]:

@@ -11,12 +11,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pipeline.core.entities import ROOT_ADMIN_ROLE, Fields, Kind
+from pipeline.core.entities import ROOT_ADMIN_ROLE, ROOT_ADMIN_TYPE, Fields, Kind
 from pipeline.core.merge import LIFE, PARENT, Merged, Outcome, is_echo, is_ours
 from pipeline.core.records import Conflict, Observation, Record, Source, Sources, Stamp, Value
 
 NAME: Final = "name"
 ROLE: Final = "role"
+TYPE: Final = "type"
 
 Place = tuple[str, ...] | None
 """The names of the domains from below ROOT to where something is; None: nobody knows where that is."""
@@ -85,7 +86,9 @@ def refusal(seen: Observation, news: frozenset[str], sources: Sources, where: Wh
     moved = news & ({PARENT, NAME} if seen.kind is Kind.DOMAIN else {PARENT})
     if may_say(sources, seen.kind, where.after):
         moved = frozenset()
-    raised = news & {ROLE, PARENT} if is_root_admin(seen) else frozenset()
+    raised: frozenset[str] = frozenset()
+    if is_root_admin(seen):
+        raised = news if seen.kind is Kind.ROLE else news & {ROLE, PARENT}
     if not (moved or raised):
         return None
     reason = ROOT_ADMINISTRATORS if raised else _reason(seen, sources, where.after)
@@ -99,7 +102,9 @@ def is_root_admin(seen: Observation) -> bool:
 
 
 def is_admins(kind: Kind, fields: Fields) -> bool:
-    """Whether these are a root administrator's account's."""
+    """Whether these are a root administrator's account's, or a role's that makes one."""
+    if kind is Kind.ROLE:
+        return fields.get(TYPE) == ROOT_ADMIN_TYPE
     return kind is Kind.ACCOUNT and fields.get(ROLE) == ROOT_ADMIN_ROLE
 
 

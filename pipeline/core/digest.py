@@ -21,7 +21,9 @@ LEFT_OUT: Final = (
     "creation times",
     "passwords; API keys, and limits, where they are not carried to all",
     "details and everything else that is not synced",
-    "the root domain, the default, system and project accounts, and the sync's own account and user",
+    "custom roles where they are not carried to all",
+    "the root domain, the default, system and project accounts, built-in roles, and the sync's own account, "
+    "user and role",
 )
 """What two equal regions may differ in."""
 

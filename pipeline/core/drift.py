@@ -103,7 +103,9 @@ class Step:
         return hashlib.sha256(written).hexdigest()
 
 
-_ORDER: Final = {Kind.DOMAIN: 0, Kind.ACCOUNT: 1, Kind.USER: 2}
+_ORDER: Final = {Kind.ROLE: 0, Kind.DOMAIN: 1, Kind.ACCOUNT: 2, Kind.USER: 3}
+SHOWN_MAX: Final = 300
+"""Characters of one parameter that a person is shown."""
 _LEVELS: Final = 1_000
 _LAST: Final = 10 * _LEVELS
 
@@ -151,6 +153,12 @@ def plan_hash(region: str, fingerprints: Iterable[str]) -> str:
 
 def shown(call: Call) -> str:
     """A call for a person. It holds no secret: those are made at the edge."""
-    params = {**call.params, **({"role": call.role} if call.role else {})}
+    params = {name: _cut(text) for name, text in call.params.items()}
+    params |= {"role": call.role} if call.role else {}
     params |= {"key": call.key} if call.key else {}
     return f"{call.command}({', '.join(f'{name}={text}' for name, text in params.items())})"
+
+
+def _cut(text: str) -> str:
+    """A role's rules may be a long text."""
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     DOMAIN = "Domain"
     ACCOUNT = "Account"
     USER = "User"
+    ROLE = "Role"
 
 
 ROOT: Final = "ROOT"
@@ -34,12 +35,14 @@ _FIELDS: dict[Kind, tuple[str, ...]] = {
     Kind.DOMAIN: ("name", "networkdomain", "parent"),
     Kind.ACCOUNT: ("name", "networkdomain", "role", "state", "parent"),
     Kind.USER: ("name", "firstname", "lastname", "email", "timezone", "state", "parent"),
+    Kind.ROLE: ("name", "description", "type", "public", "rules", "parent"),
 }
 
 FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_FIELDS)
 """The synced fields of each kind. `name` is the domain's name, the account's name, the user's user name;
 `parent` is the parent domain, the account's domain, the user's account; `role` is the role's *name*, since a
-role's UUID differs from region to region. Every value is text; absent and empty are the same (cloudstack.md:
+role's UUID differs from region to region. A custom role is always below ROOT: so its name is its key; its
+`rules` are one text (`core.roles`). Every value is text; absent and empty are the same (cloudstack.md:
 a cleared network domain is "", one never set is missing)."""
 
 API_KEY: Final = "apikey"
@@ -53,11 +56,15 @@ _OPTIONAL: dict[Kind, tuple[str, ...]] = {
     Kind.DOMAIN: DOMAIN_LIMITS,
     Kind.ACCOUNT: ACCOUNT_LIMITS,
     Kind.USER: (API_KEY, LOGIN),
+    Kind.ROLE: (),
 }
 
 OPTIONAL: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(_OPTIONAL)
 """Fields that a region tells only where its settings say so, user by user. One that it does not tell is not
 empty but none of the sync's business there: it is never sent to that region either."""
+
+ROOT_ADMIN_TYPE: Final = "Admin"
+"""The type of every role that makes a root administrator. Such a role is taken from nowhere."""
 
 ROOT_ADMIN_ROLE: Final = "Root Admin"
 """The name of the role that every region came with for its root administrators. Other roles may be theirs
@@ -89,8 +96,10 @@ class Snapshot:
 
     `fields` is None when the region does not know the UUID (never did, or removed). `created` is the region's
     own creation time in milliseconds, where the API tells it. `protected` marks what is never touched: ROOT,
-    the default and system accounts, project accounts, root administrators, the sync's own account and user.
-    `root_admin`: it is left alone for being a root administrator's account or user, and for that alone.
+    the default and system accounts, project accounts, root administrators, built-in roles, the sync's own
+    account, user and role.
+    `root_admin`: it is left alone for being a root administrator's account, user or role, and for that
+    alone.
     `users` are an account's users as its listing named them, oldest first (empty for the other kinds).
     """
 

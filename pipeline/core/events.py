@@ -36,7 +36,11 @@ AGAIN: Final = "REGION-SYNC.AGAIN"
 """The type of the hub's hint that it did not believe the last word of this entity, since a later worker had
 spoken before. Whoever gets it has the entity now, and needs a term that says so."""
 
-OWN: Final = frozenset({HINT, SCAN, ABSENT, AGAIN})
+ROLES: Final = "REGION-SYNC.ROLES"
+"""The type of the poll's hint to look at all roles: no event tells of a changed permission, and that of
+a copied role names another one (cloudstack.md)."""
+
+OWN: Final = frozenset({HINT, SCAN, ABSENT, AGAIN, ROLES})
 
 UNPROMPTED: Final = frozenset({SCAN, ABSENT, AGAIN})
 """What a scan, or the hub, says by itself: nobody said that anything changed."""
@@ -67,10 +71,16 @@ KNOWN: Final[Mapping[str, bool]] = MappingProxyType(
         "USER.DELETE": True,
         "USER.LOGIN": False,  # one for each person who opens the console: they would crowd out the changes
         "USER.LOGOUT": False,
+        "ROLE.CREATE": True,
+        "ROLE.UPDATE": True,
+        "ROLE.DELETE": True,
+        "ROLE.IMPORT": True,  # names no role (source): the poll finds it
+        "ROLE.ENABLE": False,  # whether a role is enabled is its region's business
+        "ROLE.DISABLE": False,
         "REGISTER.USER.KEY": True,  # where keys are carried; a read that finds nothing new elsewhere
     }
 )
-"""CloudStack's events on domains, accounts and users, and whether what is synced can change by one
+"""CloudStack's events on domains, accounts, users and roles, and whether what is synced can change by one
 (EventTypes.java of CloudStack 4.22, and the recordings)."""
 
 _REQUIRED: Final = ("entity", "event", "status", "eventDateTime")

@@ -30,6 +30,11 @@ STATE: Final = "state"
 SET_LIMIT: Final = "updateResourceLimit"
 SET_LOGIN: Final = "set login"
 """In CloudStack's own database: the API takes no hash."""
+IMPORT_ROLE: Final = "importRole"
+CLEAR_RULES: Final = "deleteRolePermission"
+"""Of all rules: for a role without any, which importRole does not make."""
+DENY_ALL: Final = "deny *"
+"""Allows as little as a role without rules."""
 LIFE: Final = "life"
 """Left alone when an entity that the region held is gone: a removal made there that nobody has seen yet."""
 
@@ -143,6 +148,8 @@ def _creation(target: Target, wanted: Fields) -> tuple[Call, ...]:
     if target.kind is Kind.DOMAIN:
         params = {"name": wanted["name"], "parentdomainid": wanted["parent"], "domainid": target.uuid}
         return (Call("createDomain", params | _given("networkdomain", wanted)),)
+    if target.kind is Kind.ROLE:
+        return (_role(wanted, forced=False),)
     if target.kind is Kind.ACCOUNT:
         params = {"account": wanted["name"], "domainid": wanted["parent"], "accountid": target.uuid}
         params |= _given("networkdomain", wanted)
@@ -162,6 +169,8 @@ def _creation(target: Target, wanted: Fields) -> tuple[Call, ...]:
 def _update(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple[Call, ...]:
     """Taking access away goes before all else, giving it back comes last but for limits, which CloudStack may
     refuse for the time being."""
+    if target.kind is Kind.ROLE:
+        return _role_update(target, actual, changes)
     calls: list[Call] = []
     state = state_calls(target.kind, target.uuid, actual.get("state", ""), changes.get("state", ""))
     if changes.get("state") != ENABLED:
@@ -189,6 +198,33 @@ def _limits(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple
         for name, text in changes.items()
         if name in NUMBERS
     )
+
+
+def _role(wanted: Fields, *, forced: bool) -> Call:
+    """With all its rules in one transaction, so that at no moment a rule is missing that denies."""
+    params = {"name": wanted["name"], "type": wanted["type"], "ispublic": wanted["public"]}
+    params |= _given("description", wanted)
+    if not wanted["rules"]:
+        return Call("createRole", params)
+    return Call(IMPORT_ROLE, {**params, "forced": str(forced).lower(), "rules": wanted["rules"]})
+
+
+def _role_update(target: Target, actual: Fields, changes: Mapping[str, str]) -> tuple[Call, ...]:
+    """importRole finds a role by name and type, so these come first; it alone empties a description."""
+    now, calls = {**actual, **changes}, []
+    imported = "rules" in changes or changes.get("description") == ""
+    asked = {name: changes[name] for name in ("name", "type") if name in changes}
+    if not imported:
+        asked |= _given("description", changes)
+        asked |= {"ispublic": changes["public"]} if "public" in changes else {}
+    if asked:
+        calls.append(Call("updateRole", {"id": target.uuid, **asked}))
+    if imported:
+        replaced = _role({**now, "rules": now["rules"] or DENY_ALL}, forced=True)
+        calls.append(replace(replaced, params={"id": target.uuid, **replaced.params}))
+        if not now["rules"]:
+            calls.append(Call(CLEAR_RULES, {"roleid": target.uuid}))
+    return tuple(calls)
 
 
 def _move(target: Target, parent: str) -> tuple[Call, ...]:

@@ -136,7 +136,7 @@ def decide(limits: Limits, asked: Asked, window: Window, now: int) -> Decision:
     if reason is not None:
         return Hold(reason)
     # A domain can't be disabled: it goes after its accounts, which are quarantined themselves.
-    quarantined = standing.until is not None or asked.kind is Kind.DOMAIN
+    quarantined = standing.until is not None or asked.kind in (Kind.DOMAIN, Kind.ROLE)
     if limits.policy is Policy.QUARANTINE and not quarantined:
         return Quarantine(now + limits.quarantine_ms, asked.state)
     return CarryOut()

@@ -22,7 +22,9 @@ YIELDING: Final = 4
 DEEPEST: Final = 256
 """Levels of domains that are told apart."""
 
-MOST_CALLS: Final[Mapping[Kind, int]] = MappingProxyType({Kind.DOMAIN: 2, Kind.ACCOUNT: 5, Kind.USER: 8})
+MOST_CALLS: Final[Mapping[Kind, int]] = MappingProxyType(
+    {Kind.DOMAIN: 2, Kind.ACCOUNT: 5, Kind.USER: 8, Kind.ROLE: 2}
+)
 """Calls that change something, for one entity that is to be there, in the worst case. A domain is moved and
 updated, or made, after a first try under a UUID that is used up. An account: made by the third try (its UUID
 is used up, its first user is taken), disabled, rid of its stand-in. A user: made in an account that is

@@ -13,6 +13,7 @@ from typing import Final
 from pipeline.core.entities import FIELDS, OPTIONAL, ROOT, Kind
 from pipeline.core.events import TIME_MAX, TIME_MIN
 from pipeline.core.records import Desired, Founder, Observation
+from pipeline.core.roles import RULES, RULES_MAX, are_rules
 
 UUID_MAX: Final = 64
 """A UUID has 36 characters; createDomain takes others as well."""
@@ -84,8 +85,10 @@ def _common(region: str, kind: Kind, uuid: str, fields: Mapping[str, str] | None
 def _of_fields(kind: Kind, uuid: str, fields: Mapping[str, str]) -> str | None:
     if fields.keys() - OPTIONAL[kind] != frozenset(FIELDS[kind]):
         return f"fields: not those of a {kind}"
-    if not all(is_text(text, TEXT_MAX) for text in fields.values()):
+    if not all(is_text(text, RULES_MAX if name == RULES else TEXT_MAX) for name, text in fields.items()):
         return f"fields: a value has more than {TEXT_MAX} characters, or some that can't be kept"
+    if kind is Kind.ROLE and not are_rules(fields[RULES]):
+        return "rules: none that can be"
     parent = fields["parent"]
     if not parent or not is_text(parent, UUID_MAX) or parent == uuid:
         return "parent: none that can be"

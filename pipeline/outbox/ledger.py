@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from pipeline.core.merge import LIFE
 from pipeline.core.records import Conflict
+from pipeline.core.roles import RULES, RULES_MAX
 from pipeline.outbox.schema import MESSAGE_MAX, conflict
 from pipeline.outbox.statements import chunks, cut, rows_by_key
 
@@ -60,7 +61,7 @@ def _fresh(connection: Connection, violations: Sequence[Conflict], now: int) -> 
     found = []
     for one in violations:
         region = one.lost_stamp.region
-        owner, said = (one.uuid, region), (one.uuid, region, one.field, cut(one.lost, MESSAGE_MAX))
+        owner, said = (one.uuid, region), (one.uuid, region, one.field, _value(one, one.lost))
         if said in told:
             continue
         if of_entity[owner] >= LINES_PER_ENTITY or room[region] <= 0:
@@ -103,13 +104,18 @@ def _row(one: Conflict, now: int) -> dict[str, Any]:
     return {
         "entity": one.uuid,
         "field": one.field,
-        "base": None if one.base is None else cut(one.base, MESSAGE_MAX),
-        "kept": cut(one.kept, MESSAGE_MAX),
+        "base": None if one.base is None else _value(one, one.base),
+        "kept": _value(one, one.kept),
         "kept_time": one.kept_stamp.time,
         "kept_region": one.kept_stamp.region,
-        "lost": cut(one.lost, MESSAGE_MAX),
+        "lost": _value(one, one.lost),
         "lost_time": one.lost_stamp.time,
         "lost_region": one.lost_stamp.region,
         "time": now,
         "reason": cut(one.reason, MESSAGE_MAX) or None,
     }
+
+
+def _value(line: Conflict, text: str) -> str:
+    """A role's rules are kept whole: a person may let them win."""
+    return cut(text, RULES_MAX if line.field == RULES else MESSAGE_MAX)

@@ -1,7 +1,7 @@
 """Finds what an entity that nobody knows may be: one of the same kind, parent and name.
 
 In: a natural key in canonical UUIDs. Out: the canonical UUID of a twin, or when a namesake was removed.
-Called by HubStore, inside its transactions.
+Called by HubStore and RegionStore, inside their transactions.
 """
 
 from __future__ import annotations
@@ -29,6 +29,23 @@ def read_twin(connection: Connection, key: Key, region: str) -> str | None:
             entity.c.name_key == name,
             entity.c.present.is_(True),
             or_(rmap.c.source.is_(None), and_(rmap.c.confirmed.is_(None), rmap.c.removed.is_(None))),
+        )
+        .order_by(entity.c.created, entity.c.uuid)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def read_called(connection: Connection, key: Key) -> str | None:
+    """The oldest present record with this natural key."""
+    parent, kind, name = key
+    query = (
+        select(entity.c.uuid)
+        .where(
+            entity.c.parent == parent,
+            entity.c.kind == kind.value,
+            entity.c.name_key == name,
+            entity.c.present.is_(True),
         )
         .order_by(entity.c.created, entity.c.uuid)
         .limit(1)

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Engine, select, true, update
 
 from pipeline import wire
-from pipeline.core.entities import Kind
+from pipeline.core.entities import ROOT, Kind
 from pipeline.core.records import Desired, Founder
 from pipeline.core.removal import Decision, Limits
 from pipeline.outbox.confirmed import read_confirmed
@@ -30,13 +30,14 @@ from pipeline.outbox.mappings import (
     rows_by_canonical,
     write_mappings,
 )
+from pipeline.outbox.namesakes import read_called
 from pipeline.outbox.overtaken import overtaken
 from pipeline.outbox.plans import is_released
 from pipeline.outbox.presence import dying_account
 from pipeline.outbox.records import read_founder
 from pipeline.outbox.schema import applied, entity, outbox, rmap
 from pipeline.outbox.settle import PLANNED, UNTOUCHED, CallRow, Settlement, Untouched, settle
-from pipeline.outbox.statements import chunks, insert_new, upsert
+from pipeline.outbox.statements import chunks, insert_new, name_key, upsert
 
 __all__ = ["LEASE_MS", "UNTOUCHED", "CallRow", "Context", "DueRow", "RegionStore", "Settlement", "Untouched"]
 
@@ -123,6 +124,11 @@ class RegionStore:
             known = connection.execute(query).scalars().all()
             seen = [Mapping(user, self._region, user, Kind.USER, account, True, now) for user in known]
             write_mappings(connection, seen, now, skip_taken=True)
+
+    def role_called(self, name: str) -> str | None:
+        """The canonical UUID of the custom role with that name, without case; None: no record has it."""
+        with reading(self._engine) as connection:
+            return read_called(connection, (ROOT, Kind.ROLE, name_key(name)))
 
     def is_removed(self, source: str) -> bool:
         """Whether the entity's record is removed: it never comes back."""

@@ -57,6 +57,7 @@ class Settlement:
     between the two is missed, and nothing written between them is undone. `applied`: the fields now held
     (canonical UUIDs, None = removed), or UNTOUCHED. `present`: whether the region holds the entity now, under
     the UUID `local` and below `parent` (canonical); None: not known. `futile`: what the calls left undone.
+    `stuck`: it waits for what only a person can do.
     """
 
     entity: str
@@ -74,6 +75,7 @@ class Settlement:
     context_time: int | None = None
     calls: tuple[CallRow, ...] = ()
     futile: Futile | None = None
+    stuck: bool = False
 
 
 class _Row(NamedTuple):
@@ -241,11 +243,11 @@ def _write_presence(
 
 def _write_marks(connection: Connection, region: str, ended: Iterable[Settlement]) -> None:
     """A mark names its region, so that a success elsewhere does not wipe it away."""
-    dead: dict[str, list[str]] = {}
+    stuck: dict[str, list[str]] = {}
     delivered: list[str] = []
     for one in ended:
-        if one.state == "dead":
-            dead.setdefault(cut(f"{region}: {one.message}", MESSAGE_MAX), []).append(one.entity)
+        if one.state == "dead" or one.stuck:
+            stuck.setdefault(cut(f"{region}: {one.message}", MESSAGE_MAX), []).append(one.entity)
         elif one.state == "delivered":
             delivered.append(one.entity)
     for chunk in chunks(sorted(delivered)):
@@ -254,7 +256,7 @@ def _write_marks(connection: Connection, region: str, ended: Iterable[Settlement
             .where(entity.c.uuid.in_(chunk), entity.c.marked.startswith(f"{region}: ", autoescape=True))
             .values(marked=None)
         )
-    for mark, uuids in dead.items():
+    for mark, uuids in stuck.items():
         for chunk in chunks(sorted(uuids)):
             connection.execute(update(entity).where(entity.c.uuid.in_(chunk)).values(marked=mark))
 

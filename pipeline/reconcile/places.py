@@ -60,7 +60,7 @@ class Places:
         return steps
 
     def _place(self, kind: Kind, uuid: str, name: str, parent: str) -> None:
-        if kind is not Kind.USER:
+        if kind in (Kind.DOMAIN, Kind.ACCOUNT):
             self._nodes.setdefault(uuid, _Node(kind, name, parent))
 
     def _path(self, uuid: str, steps: int) -> str:

@@ -82,6 +82,9 @@ class Planner:
         """Page by page, how many entities were looked at, and what is to be done about some of them."""
         await asyncio.to_thread(self._learn)
         resources = self.means.resources
+        if Kind.ROLE in resources.kinds:
+            async for page in resources.roles():
+                yield await self._listed(page)
         domains = parents_first([seen async for page in resources.domains() for seen in page])
         for start in range(0, len(domains), PAGE):
             yield await self._listed(domains[start : start + PAGE])
@@ -89,7 +92,7 @@ class Planner:
             yield await self._listed(page)
         async for page in resources.users():
             yield await self._listed(page)
-        for kind in Kind:
+        for kind in resources.kinds:
             after = ""
             while found := await asyncio.to_thread(self._directory.present, kind, after, PAGE):
                 after = found[-1].uuid

@@ -77,8 +77,8 @@ class _Reading:
             self._add(Kind.DOMAIN, place, fields)
 
     def entity(self, seen: Snapshot) -> None:
-        """An account or a user. One whose parent is not there (it came or went in between) has a place of its
-        own, and so is a difference."""
+        """An account, a user or a role. One whose parent is not there (it came or went in between) has a
+        place of its own, and so is a difference."""
         if seen.protected or seen.fields is None or is_makeshift(seen):
             return
         above = self._places.get(seen.fields["parent"]) or _Place(-1, ROOT_KEY, "?")
@@ -134,4 +134,8 @@ async def read_region(
     async for page in resources.users():
         for seen in page:
             reading.entity(seen)
+    if Kind.ROLE in resources.kinds:
+        async for page in resources.roles():
+            for seen in page:
+                reading.entity(seen)
     return reading.ended()

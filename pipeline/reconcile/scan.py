@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -117,11 +117,11 @@ class Scanner:
         self, running: Running, told: Callable[[Progress], None]
     ) -> tuple[Mapping[Outcome, int], str | None]:
         done = dict(running.pages)
-        while todo := pages_left(done):
+        while todo := pages_left(done, self._resources.kinds):
             await self._read(running, deque(todo), done, told)
         missing, suspended = await self._believed(running)
         if suspended is None:
-            for kind in Kind:  # parents before children
+            for kind in self._resources.kinds:  # parents before children
                 seen = await asyncio.to_thread(self._store.digests, running, kind)
                 async for found in self._missing(running, kind, seen):
                     await self._patiently(partial(self._asking.ask, found))
@@ -167,7 +167,7 @@ class Scanner:
         """How many are missing, and why nothing may be concluded from that, if so: for all kinds together,
         since a region that shows too few accounts may have cut its list of domains too."""
         counts: Counter[Outcome] = Counter()
-        for kind in Kind:
+        for kind in self._resources.kinds:
             known = await asyncio.to_thread(self._store.known, kind)
             seen = await asyncio.to_thread(self._store.digests, running, kind)
             missing = 0
@@ -218,10 +218,12 @@ class Scanner:
                 await asyncio.sleep(delay)
 
 
-def pages_left(done: Mapping[tuple[Kind, int], int]) -> list[tuple[Kind, int]]:
+def pages_left(
+    done: Mapping[tuple[Kind, int], int], kinds: Sequence[Kind] = tuple(Kind)
+) -> list[tuple[Kind, int]]:
     """The pages to be read, given those that were and the totals that the region said with them: first the
-    first of each kind, parents before children."""
-    first = [(kind, 1) for kind in Kind if (kind, 1) not in done]
+    first of each of the `kinds`, parents before children."""
+    first = [(kind, 1) for kind in kinds if (kind, 1) not in done]
     return first or [
         (kind, number)
         for kind, total in _totals(done).items()

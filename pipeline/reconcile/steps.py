@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.agents.apply import target_of
 from pipeline.agents.calls import founding
+from pipeline.agents.target import target_of
 from pipeline.core.drift import Drift, Step
 from pipeline.core.entities import Fields, Kind, Snapshot
 from pipeline.core.merge import LIFE

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.sandbox.world import World
 
 T = TypeVar("T")
-Value = str | int | bool | list[str] | dict[str, str] | Entity | LoggedEvent | Job
+Value = str | int | bool | list[str] | dict[str, str] | list[dict[str, str]] | Entity | LoggedEvent | Job
 Answer = dict[str, object]
 
 KIND_NAMES = {**NAMED_IN_BODY, User: "User"}
@@ -62,7 +62,12 @@ class Call:
 
     def names(self, name: str) -> list[str] | None:
         value = self.values.get(name)
-        return value if isinstance(value, list) else None
+        return [one for one in value if isinstance(one, str)] if isinstance(value, list) else None
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """Of importRole's rules."""
+        value = self.values.get(name)
+        return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
     def pairs(self, name: str) -> dict[str, str] | None:
         value = self.values.get(name)

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import resources
+from typing import Final
 
 from pipeline.sandbox.call import Call, Value
 from pipeline.sandbox.errors import wrong_parameter
@@ -46,6 +47,10 @@ _FIELD_NAMES = {
     ("updateAccount", "newname"): "newName",
 }
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d):(\d\d))?(Z|[+-]\d\d:?\d\d)?")
+
+
+_ROWS: Final = frozenset({("importRole", "rules")})
+"""Maps whose rows belong together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,9 @@ def parse(call: Call, api: Api, given: dict[str, str]) -> None:
     """Fills `call.values` and `call.touched`. `given` has lower-case names. Raises 431."""
     for parameter in api.parameters:
         lower = parameter.name.lower()
+        if (api.name, lower) in _ROWS:
+            call.values[lower] = _rows(given, lower)
+            continue
         if parameter.type == "map":
             pairs = _pairs(given, lower)
             if pairs:
@@ -99,6 +107,16 @@ def parse(call: Call, api: Api, given: dict[str, str]) -> None:
         value = _value(call, api, parameter, raw)
         if value is not None:
             call.values[lower] = value
+
+
+def _rows(given: dict[str, str], name: str) -> list[dict[str, str]]:
+    """`rules[0].rule=list*&rules[0].permission=allow`, by their numbers."""
+    rows: dict[int, dict[str, str]] = {}
+    for key, value in given.items():
+        found = re.fullmatch(rf"{name}\[(\d+)\]\.(.+)", key)
+        if found:
+            rows.setdefault(int(found[1]), {})[found[2]] = value
+    return [rows[number] for number in sorted(rows)]
 
 
 def _pairs(given: dict[str, str], name: str) -> dict[str, str]:

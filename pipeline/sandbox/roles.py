@@ -9,13 +9,19 @@ from pipeline.sandbox import listing, render
 from pipeline.sandbox.call import Answer, Call
 from pipeline.sandbox.errors import ApiError, denied, internal, invalid, wrong_parameter
 from pipeline.sandbox.state import ACCOUNT_TYPE_BY_ROLE_TYPE, ADMIN_ROLE, Permission, Role
+from pipeline.sandbox.world import World
 
 _NO_ROLE = "Cannot find the role with provided id"
 
 
-def _restricted(call: Call) -> None:
+def restricted(call: Call) -> None:
     if call.account.role is None or call.account.role.type != ADMIN_ROLE:
         raise denied("Restricted API called by a user account of non-Admin role type")
+
+
+def live_named(world: World, name: str) -> list[Role]:
+    """Names are compared without case."""
+    return [r for r in world.roles.values() if r.name is not None and r.name.casefold() == name.casefold()]
 
 
 def _live(call: Call, name: str) -> Role:
@@ -25,7 +31,7 @@ def _live(call: Call, name: str) -> Role:
     return role
 
 
-def _type(call: Call) -> str | None:
+def role_type(call: Call) -> str | None:
     word = call.text("type")
     if word is None:
         return None
@@ -38,7 +44,7 @@ def _type(call: Call) -> str | None:
 def create_role(call: Call) -> Answer:
     """From a type, or as a copy; the copy's event names the role that was copied (recorded)."""
     name, description = call.need("name"), call.text("description")
-    source, type_ = call.entity("roleid", Role), _type(call)
+    source, type_ = call.entity("roleid", Role), role_type(call)
     if (source is None) == (type_ is None):
         word = "both" if source is not None else "none"
         raise wrong_parameter(f"Either role type or role ID must be provided ({word} given)")
@@ -63,9 +69,9 @@ def _public(call: Call, role: Role) -> bool:
 
 
 def _create(call: Call, type_: str) -> Role:
-    _restricted(call)
+    restricted(call)
     name = call.need("name")
-    if any(r.name is not None and r.name.casefold() == name.casefold() for r in call.world.roles.values()):
+    if live_named(call.world, name):
         call.world.number("Role")
         raise ApiError(530, "Entity already exists ")
     role = call.world.add_role(name, type_, call.text("description"))
@@ -83,7 +89,7 @@ def _copy(call: Call, source: Role) -> Role:
 
 
 def update_role(call: Call) -> Answer:
-    role, type_ = _live(call, "id"), _type(call)
+    role, type_ = _live(call, "id"), role_type(call)
     shown = [call.text(word) if call.text(word) is not None else "null" for word in ("name", "description")]
     words = f"updating Role. Role: {shown[0]}, type:{type_ or 'null'}, description: {shown[1]}"
     call.audited("ROLE.UPDATE", words, lambda: _update(call, role, type_))
@@ -91,7 +97,7 @@ def update_role(call: Call) -> Answer:
 
 
 def _update(call: Call, role: Role, type_: str | None) -> None:
-    _restricted(call)
+    restricted(call)
     if role.default:
         raise denied("Default roles cannot be updated")
     if type_ is not None and role.accounts:
@@ -109,7 +115,7 @@ def delete_role(call: Call) -> Answer:
 
 
 def _delete(call: Call, role: Role) -> None:
-    _restricted(call)
+    restricted(call)
     if role.default:
         raise denied("Default roles cannot be deleted")
     if role.accounts:
@@ -132,7 +138,7 @@ def _switch(call: Call, enabled: bool) -> Answer:
     word = "enabl" if enabled else "disabl"
 
     def work() -> None:
-        _restricted(call)
+        restricted(call)
         if role.default:
             raise denied(f"Default roles cannot be {word}ed")
         role.enabled = enabled
@@ -142,7 +148,7 @@ def _switch(call: Call, enabled: bool) -> Answer:
 
 
 def list_roles(call: Call) -> Answer:
-    type_, wanted = _type(call), call.entity("id", Role)
+    type_, wanted = role_type(call), call.entity("id", Role)
     found = [
         one
         for one in call.world.roles.values()
@@ -167,7 +173,7 @@ def create_role_permission(call: Call) -> Answer:
     )
 
     def work() -> Permission:
-        _restricted(call)
+        restricted(call)
         if role.default:
             raise denied("Role permission cannot be added for Default roles")
         if any(one.rule == rule for one in role.permissions):
@@ -202,7 +208,7 @@ def update_role_permission(call: Call) -> Answer:
 
 
 def _changeable(call: Call, role: Role) -> None:
-    _restricted(call)
+    restricted(call)
     if role.default:
         raise denied("Role permission cannot be updated for Default roles")
 
@@ -220,7 +226,7 @@ def delete_role_permission(call: Call) -> Answer:
     words = f"deleting Role Permission. Role permission id: {permission.id}"
 
     def work() -> None:
-        _restricted(call)
+        restricted(call)
         if permission.role.default:
             raise denied("Role permission cannot be deleted for Default roles")
         if permission.id not in call.world.permissions:

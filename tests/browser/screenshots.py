@@ -62,6 +62,8 @@ async def furnish(regions: list[SimulatedRegion], here: Person, engine: Engine) 
     await here.call("updateUser", id=user, email="alice@sales.example.org")
     await settled(regions, engine)
     await here.call("createRole", name="Seller", type="User")
+    for one in regions[1:]:  # there it is a root administrator's, which nobody is given
+        one.region.world.add_role("Seller", "Admin", None)
     await here.account("umbrella", domain, "Seller")
     regions[1].give(going, vms=4, volumes=7)
     await here.call("deleteAccount", id=going)

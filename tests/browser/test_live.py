@@ -72,13 +72,14 @@ async def test_what_a_person_clicks_happens(browser: Browser, tmp_path: Path) ->
 
             # what failed is tried again, and delivered
             await here.call("createRole", name="Seller", type="User")
+            made = await there.call("createRole", name="Seller", type="Admin")
             second = await here.account("umbrella", domain, "Seller")
             await until(lambda: rows(engine, "dead"), "a failed row", LIMIT_S)
-            await there.call("createRole", name="Seller", type="User")
+            await there.call("updateRole", id=made["role"]["id"], type="User")
             await by(lambda: browser.open(f"{site}/outbox?state=dead"))
             dead = rows(engine, "dead")[0]
             await by(lambda: browser.click("link text", str(dead.id)))
-            await by(lambda: browser.act(f"/outbox/{dead.id}/retry", "the role is there now"))
+            await by(lambda: browser.act(f"/outbox/{dead.id}/retry", "the role is a user's now"))
             assert "It will be tried again." in await by(lambda: browser.text)
             await until(
                 lambda: "ROOT/sales|umbrella" in regions[1].dump()["accounts"], "the account", LIMIT_S
@@ -86,7 +87,7 @@ async def test_what_a_person_clicks_happens(browser: Browser, tmp_path: Path) ->
             await settled(regions, engine)
             await by(lambda: browser.open(f"{site}/entity/{second}"))
             told = await by(lambda: browser.text)
-            assert f"retry of outbox {dead.id} by ann: the role is there now" in told
+            assert f"retry of outbox {dead.id} by ann: the role is a user's now" in told
             await by(lambda: browser.open(site))
             assert "0 dead" in await by(lambda: browser.part("#region-r2"))
 

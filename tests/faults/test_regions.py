@@ -21,7 +21,7 @@ from pipeline.core.records import Observation
 from pipeline.outbox.schema import attempt
 from tests.component.agents.rig import FAR, Rig, rigged
 from tests.faults.life import VERBS, End, Life, carried_out, live
-from tests.unit.agents.regions import account, domain, gone, user
+from tests.unit.agents.regions import UUID_KINDS, account, domain, gone, user
 from tests.unit.outbox.builders import rows
 
 IN_FRONT: Final = (
@@ -329,7 +329,7 @@ async def test_a_late_call_brings_no_replaced_value_back(
     assert command == "updateDomain" or hasty.region.dump().keys() == held.keys()
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", UUID_KINDS)
 async def test_what_is_made_late_and_was_removed_since_does_not_stay(
     kind: Kind, hasty: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

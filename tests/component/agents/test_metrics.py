@@ -146,10 +146,9 @@ async def test_a_region_that_is_away_shows_as_retrying_and_unreachable(
 
 
 async def test_a_refused_call(rig: Rig, instruments: Instruments) -> None:
-    await rig.tell(domain(FAR, "dom"))
-    (acc,) = rig.merge(changed(account(FAR, "acc", parent="dom", founder="usr"), role="No Such Role"))[:1]
-    await rig.give(acc)
-    assert rig.outbox(acc)["state"] == "dead"
+    (wanted,) = rig.merge(changed(domain(FAR, "dom"), networkdomain="not a domain!"))
+    await rig.give(wanted)
+    assert rig.outbox(wanted)["state"] == "dead"
     now = exposed(instruments)
     assert now.value("region_sync_applied_total", region=HERE, outcome="dead") == 1
 

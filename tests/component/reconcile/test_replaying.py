@@ -286,11 +286,12 @@ def with_role(role: str) -> Observation:
 
 
 async def test_what_had_failed_is_tried_again_under_a_new_version(net: Net) -> None:
+    rare = (await net.rig.api("createRole", name="Rare", type="Admin")).body["role"]["id"]
     await net.rig.give(*net.merge(with_role("Rare")))
     await net.rig.give(*net.merge(user(FAR, "ann")))
     await net.rest()
     assert states(net) == {"dead": 1, "pending": 1}
-    await net.rig.api("createRole", name="Rare", type="User")
+    await net.rig.api("updateRole", id=rare, type="User")
     came = await replay(net)
     assert (came.done, came.failed, came.waiting) == (2, [], 0)
     assert states(net)["dead"] == 0 and "ann" in net.names("users")
@@ -298,6 +299,7 @@ async def test_what_had_failed_is_tried_again_under_a_new_version(net: Net) -> N
 
 
 async def test_what_is_in_something_that_failed_is_not_waited_for(net: Net) -> None:
+    await net.rig.api("createRole", name="Rare", type="Admin")
     await net.rig.give(*net.merge(with_role("Rare")))
     await net.rig.give(*net.merge(user(FAR, "ann"), user(FAR, "bob")))
     await net.rest()

@@ -36,7 +36,7 @@ async def pair() -> AsyncIterator[Pair]:
         for one in simulated:
             keys = Credentials(one.service.apikey, one.service.secretkey)
             clients.append(CloudStack(ClientSettings(one.endpoint, keys), clock=now_ms))
-            regions[one.name] = Resources(clients[-1])
+            regions[one.name] = Resources(clients[-1], roles=True)
             await regions[one.name].start()
         apis = [Api(one) for one in simulated]
         for api, names in zip(apis, (("a", "b"), ("b", "a")), strict=True):
@@ -57,6 +57,22 @@ async def test_equal_regions_have_equal_roots_and_are_read_once(pair: Pair) -> N
         assert held.counts == {Kind.DOMAIN: 4, Kind.ACCOUNT: 2, Kind.USER: 4}
     for api in pair.apis:
         assert api.region.calls.by_command("svc-sync")["listUsers"] == 1
+
+
+async def test_custom_roles_are_compared_with_their_rules(pair: Pair) -> None:
+    for api in pair.apis:
+        made = (await api("createRole", name="ops", type="User")).body["role"]["id"]
+        for rule in ("list*", "*"):
+            await api("createRolePermission", roleid=made, rule=rule, permission="allow")
+    verdict = await verify(pair.regions)
+    assert (verdict.equal, verdict.holdings["r1"].counts[Kind.ROLE]) == (True, 1)
+    (changed,) = [one for one in pair.world(0).roles.values() if one.name == "ops"]
+    changed.permissions.reverse()
+    verdict = await verify(pair.regions)
+    (one,) = verdict.differences
+    assert (one.kind, one.path) == (Kind.ROLE, "|ops")
+    rules = {name: (fields or {})["rules"] for name, fields in one.held.items()}
+    assert rules == {"r1": "allow *\nallow list*", "r2": "allow list*\nallow *"}
 
 
 async def test_a_probe_makes_no_difference(pair: Pair) -> None:

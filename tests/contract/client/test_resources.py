@@ -246,7 +246,7 @@ async def test_changing_what_is_not_there(resources: Resources, command: str, pa
 
 
 async def test_an_unknown_role_is_refused_in_a_sentence(resources: Resources) -> None:
-    with pytest.raises(Refused, match="the region has no role named 'Chief'"):
+    with pytest.raises(Refused, match="there is no role named 'Chief'"):
         await resources.role_id("Chief")
 
 

@@ -16,6 +16,8 @@ from tests.unit.outbox.builders import NOW, fields
 
 REGIONS = ("r1", "r2", "r3")
 LOG = "log/0"
+UUID_KINDS = tuple(kind for kind in Kind if kind is not Kind.ROLE)
+"""Those that CloudStack makes under a UUID that it is given."""
 
 
 @dataclass

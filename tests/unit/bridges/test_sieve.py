@@ -93,7 +93,7 @@ DEAD = {
     "a long UUID": (ROUTE, body(entityuuid="x" * 65), "entityuuid is 65 characters long"),
     "no real time": (ROUTE, body(eventDateTime="2026-13-23 08:14:59 +0000"), "is not one"),
     "a time without a zone": (ROUTE, body(eventDateTime="2026-11-23 08:14:59"), "is not one"),
-    "another entity": (ROUTE, body(entity="Role"), "entity 'Role' is not synced"),
+    "another entity": (ROUTE, body(entity="Network"), "entity 'Network' is not synced"),
     "1 MB": (ROUTE, body(description="x" * 1024**2), f"over the limit of {MAX_BODY_BYTES}"),
     "an unknown event": (route("USER.TELEPORT", "User"), body(event="USER.TELEPORT"), "is not known"),
     "four words": ("management-server.ActionEvent.USER-UPDATE.User", body(), "is not an ActionEvent's"),

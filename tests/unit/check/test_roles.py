@@ -40,3 +40,8 @@ def test_role_names(
 ) -> None:
     found = judge(Subject("r1", "roles"), needed, there)
     assert [(one.verdict, one.detail) for one in found] == findings
+
+
+def test_a_missing_role_comes_by_itself_where_roles_are_synced() -> None:
+    (one,) = judge(Subject("r1", "roles"), {"Ops": 2}, {"User": 1}, synced=True)
+    assert one.verdict is WARN and "which 2 accounts need: it comes" in one.detail

@@ -48,7 +48,7 @@ EXPECTED: dict[str, type[Exception]] = {
     "login.wrongpassword": Unauthorised,
     "login.nosuchuser": Unauthorised,
     "login.lockout": Unauthorised,
-    "role.disable": Refused,
+    "role.disable": NotFound,
     "limit.update.account": NotFound,
     "config.update.domain": Refused,
     "read.listDomains.pagesize501": Refused,

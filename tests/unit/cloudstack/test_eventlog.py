@@ -107,7 +107,7 @@ async def test_none_is_lost_or_doubled_while_events_arrive(
 
 async def test_only_what_is_synced(serve: Serve, client_of: ClientOf) -> None:
     log = Log([0, 1, 2, 3])
-    log.rows[1]["resourcetype"] = "Role"
+    log.rows[1]["resourcetype"] = "Network"
     del log.rows[2]["resourcetype"]
     assert await _ids(client_of(await serve(log))) == [log.rows[0]["id"], log.rows[3]["id"]]
 

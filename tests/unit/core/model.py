@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pipeline.core import merge as merging
 from pipeline.core import plan as planning
 from pipeline.core.effect import unlike
-from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, Kind
+from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, ROOT, Kind
 from pipeline.core.limits import UNLIMITED
 from pipeline.core.records import Conflict, Desired, Observation, Position, Record, Topology
 from tests.unit.core.world import Refused, Region
 
 NAMES = ("r1", "r2", "r3")
+STAYING = (Kind.ACCOUNT, Kind.ROLE)
+"""No call moves them."""
 SKEW_MS = 30_000
 LIMITS = ("limit_user_vm", "limit_cpu")
 START = 1_800_000_000_000
@@ -74,7 +76,7 @@ class Model:
         uuid = f"e{len(self.kinds)}"
         self.kinds[uuid] = kind
         worker = self._any()
-        worker.region.put(uuid, {name: self._fresh(name) for name in FIELDS[kind]})
+        worker.region.put(uuid, self._born(kind))
         self._changed_by_hand(worker, uuid)
 
     def change(self, worker: Worker | None = None, uuid: str | None = None) -> None:
@@ -84,7 +86,7 @@ class Model:
         if uuid is None or uuid not in worker.region.entities:
             return
         fields = worker.region.entities[uuid]
-        names = [name for name in fields if name != "parent" or self.kinds[uuid] is not Kind.ACCOUNT]
+        names = [name for name in fields if name != "parent" or self.kinds[uuid] not in STAYING]
         for name in self.rng.sample(names, self.rng.choice((1, 1, 2))):
             told = worker.published.get(uuid)
             if name != "state" and told is not None and told[name] == fields[name]:
@@ -182,7 +184,7 @@ class Model:
             if self._mishap(0.03):
                 region.tell(uuid, self.now)  # a failed call raises Completed too
                 raise Refused(call.command)
-            region.execute(call)
+            region.execute(call, uuid)
             region.tell(uuid, self.now)
             self._die(0.02)
         wrote = bool(planned.calls) and not planned.left_alone
@@ -246,6 +248,10 @@ class Model:
 
     def _held(self, worker: Worker) -> str | None:
         return self.rng.choice(sorted(worker.region.entities)) if worker.region.entities else None
+
+    def _born(self, kind: Kind) -> dict[str, str]:
+        fields = {name: self._fresh(name) for name in FIELDS[kind]}
+        return fields | ({"parent": ROOT} if kind is Kind.ROLE else {})
 
     def _fresh(self, name: str, now: str = "") -> str:
         """A value that was never there; of states there are only three."""

@@ -52,6 +52,8 @@ MAY = [
     pytest.param(ACME, Kind.USER, None, False, id="nobody knows where"),
     pytest.param(USERS, Kind.USER, ("acme", "sales"), True, id="of this kind"),
     pytest.param(USERS, Kind.ACCOUNT, ("acme", "sales"), False, id="not of that kind"),
+    pytest.param((Source((), frozenset({Kind.ROLE})),), Kind.ROLE, (), True, id="roles"),
+    pytest.param(ACME, Kind.ROLE, (), False, id="a role is in no domain"),
     pytest.param((*USERS, Source(("x",))), Kind.ACCOUNT, ("x",), True, id="one of several"),
 ]
 

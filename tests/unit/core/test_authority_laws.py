@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import merge as merging
 from pipeline.core.authority import Where, heard, refusal, said, violated
-from pipeline.core.entities import FIELDS, Kind, alike
+from pipeline.core.entities import Kind, alike
 from pipeline.core.merge import LIFE, Merged
 from pipeline.core.records import Observation, Position, Source, Topology
 from tests.unit.core.model import NAMES, Model, Worker
@@ -19,8 +19,11 @@ from tests.unit.core.schedule import allowed_calls, settle, storm
 
 SCHEDULES = 250
 STEPS = 120
-SOURCE_OF = dict(zip(Kind, NAMES, strict=True))
-SOURCES = {name: (Source((), frozenset({kind})),) for kind, name in SOURCE_OF.items()}
+SOURCE_OF = dict(zip(Kind, (*NAMES, NAMES[0]), strict=True))
+SOURCES = {
+    name: (Source((), frozenset(kind for kind, source in SOURCE_OF.items() if source == name)),)
+    for name in NAMES
+}
 EVERYWHERE = Where((), ())
 
 
@@ -41,7 +44,7 @@ class Sourced(Model):
         source = self.workers[SOURCE_OF[kind]]
         worker = self._any() if self.word and self.rng.random() < 0.5 else source
         self.kinds[uuid] = kind
-        worker.region.put(uuid, {name: self._fresh(name) for name in FIELDS[kind]})
+        worker.region.put(uuid, self._born(kind))
         if worker is not source:
             self.unborn[uuid] = worker.region.name
         self._changed_by_hand(worker, uuid)

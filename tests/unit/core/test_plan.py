@@ -26,7 +26,15 @@ USER = {
     "state": "enabled",
     "parent": "a",
 }
-FULL = {Kind.DOMAIN: DOMAIN, Kind.ACCOUNT: ACCOUNT, Kind.USER: USER}
+ROLE = {
+    "name": "r",
+    "description": "",
+    "type": "User",
+    "public": "true",
+    "rules": "allow listUsers\ndeny *",
+    "parent": "ROOT",
+}
+FULL = {Kind.DOMAIN: DOMAIN, Kind.ACCOUNT: ACCOUNT, Kind.USER: USER, Kind.ROLE: ROLE}
 
 
 def target(kind: Kind, actual: dict[str, str] | None, wanted: dict[str, str] | None, **more: Any) -> Target:
@@ -80,6 +88,28 @@ CREATED: list[tuple[Kind, dict[str, str], list[Call]]] = [
             Call("disableUser", {"id": "id"}),
         ],
     ),
+    (
+        Kind.ROLE,
+        {"description": "d"},
+        [
+            Call(
+                "importRole",
+                {
+                    "name": "r",
+                    "type": "User",
+                    "ispublic": "true",
+                    "description": "d",
+                    "forced": "false",
+                    "rules": ROLE["rules"],
+                },
+            )
+        ],
+    ),
+    (
+        Kind.ROLE,
+        {"rules": ""},
+        [Call("createRole", {"name": "r", "type": "User", "ispublic": "true"})],
+    ),
 ]
 
 
@@ -95,7 +125,29 @@ def test_what_must_go_is_deleted_without_cleanup_and_once(kind: Kind) -> None:
 
 
 ID = {"id": "id"}
+REPLACED = {"id": "id", "name": "r", "type": "User", "ispublic": "true", "forced": "true"}
 UPDATED: list[tuple[Kind, dict[str, str], list[Call]]] = [
+    (Kind.ROLE, {"name": "n"}, [Call("updateRole", ID | {"name": "n"})]),
+    (Kind.ROLE, {"type": "DomainAdmin"}, [Call("updateRole", ID | {"type": "DomainAdmin"})]),
+    (Kind.ROLE, {"description": "n"}, [Call("updateRole", ID | {"description": "n"})]),
+    (Kind.ROLE, {"public": "false"}, [Call("updateRole", ID | {"ispublic": "false"})]),
+    (Kind.ROLE, {"rules": "deny x"}, [Call("importRole", REPLACED | {"rules": "deny x"})]),
+    (
+        Kind.ROLE,
+        {"rules": "deny x", "name": "n", "description": "d"},
+        [
+            Call("updateRole", ID | {"name": "n"}),
+            Call("importRole", REPLACED | {"name": "n", "description": "d", "rules": "deny x"}),
+        ],
+    ),
+    (
+        Kind.ROLE,
+        {"rules": ""},  # a role without rules allows nothing, and so does what stands there for a moment
+        [
+            Call("importRole", REPLACED | {"rules": "deny *"}),
+            Call("deleteRolePermission", {"roleid": "id"}),
+        ],
+    ),
     (Kind.DOMAIN, {"name": "n"}, [Call("updateDomain", ID | {"name": "n"})]),
     (Kind.DOMAIN, {"networkdomain": "n"}, [Call("updateDomain", ID | {"networkdomain": "n"})]),
     (Kind.DOMAIN, {"parent": "q"}, [Call("moveDomain", {"domainid": "id", "parentdomainid": "q"})]),
@@ -236,7 +288,12 @@ def any_fields(kind: Kind) -> st.SearchStrategy[dict[str, str]]:
         texts["state"] = st.sampled_from(STATES)
     if kind is Kind.ACCOUNT:
         texts["parent"] = st.just("x")  # no call moves an account
-    limits = {} if kind is Kind.USER else dict.fromkeys(LIMITS, st.sampled_from(("7", "20", UNLIMITED)))
+    if kind is Kind.ROLE:
+        texts["parent"] = st.just("ROOT")
+        texts["type"] = st.sampled_from(("User", "DomainAdmin"))
+        texts["public"] = st.sampled_from(("true", "false"))
+    limited = kind in (Kind.DOMAIN, Kind.ACCOUNT)
+    limits = dict.fromkeys(LIMITS, st.sampled_from(("7", "20", UNLIMITED))) if limited else {}
     return st.fixed_dictionaries(texts, optional=limits)
 
 
@@ -282,7 +339,7 @@ def test_after_a_plan_was_carried_out_there_is_nothing_to_plan(given_: Target) -
         region.put("id", dict(given_.actual))
     first = plan(given_)
     for call in first.calls:
-        region.execute(call)
+        region.execute(call, "id")
     after = region.read("id")
     again = Target(**{name: getattr(given_, name) for name in Target.__slots__} | {"actual": after})
     assert plan(again).calls == ()

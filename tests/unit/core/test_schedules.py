@@ -142,11 +142,11 @@ def test_an_update_refused_after_its_first_call_is_made_good_by_the_next(
     here.tell("e0", model.now)
     execute, calls = there.execute, []
 
-    def refuse_the_second(call: plan.Call) -> None:
+    def refuse_the_second(call: plan.Call, uuid: str = "") -> None:
         calls.append(call.command)
         if len(calls) == 2:
             raise Refused(call.command)
-        execute(call)
+        execute(call, uuid)
 
     monkeypatch.setattr(there, "execute", refuse_the_second)
     assert drain(model)

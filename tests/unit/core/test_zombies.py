@@ -74,7 +74,7 @@ class Haunted(Model):
         region, word = zombie.worker.region, zombie.word
         for call in zombie.late:
             try:
-                region.execute(call)
+                region.execute(call, word.uuid)
             except Refused:
                 return  # its row is settled by its successor
             word = replace(word, fields=region.read(word.uuid), unseen=None)
@@ -100,7 +100,7 @@ class Haunted(Model):
         late = planned.calls if self.rng.random() < 0.5 else ()
         for call in () if late else planned.calls:
             try:
-                worker.region.execute(call)
+                worker.region.execute(call, message.uuid)
             except Refused:
                 break
         word = self._word(worker, message.uuid, worker.region.clock(self.now), message)

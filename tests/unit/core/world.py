@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, Kind
+from pipeline.core.entities import DISABLED, ENABLED, FIELDS, LOCKED, ROOT, Kind
 from pipeline.core.limits import FIELD_OF, UNLIMITED
 from pipeline.core.plan import SET_LIMIT, Call
 
 CREATED_AS = {"createDomain": "domainid", "createAccount": "accountid", "createUser": "userid"}
-RENAMED = {"username": "name", "newname": "name"}
+RENAMED = {"username": "name", "newname": "name", "ispublic": "public"}
+ROLE_CALLS = frozenset({"createRole", "importRole", "updateRole", "deleteRolePermission"})
 STATES = (ENABLED, DISABLED, LOCKED)
 
 
@@ -53,11 +54,16 @@ class Region:
         self.used.add(uuid)
         self.entities[uuid] = fields if "email" in fields else fields | self.defaults
 
-    def execute(self, call: Call) -> None:
-        """One call by its meaning. Raises `Refused` where CloudStack would."""
+    def execute(self, call: Call, uuid: str = "") -> None:
+        """One call by its meaning; `uuid` is the role's that is made, which CloudStack chooses itself. Raises
+        `Refused` where CloudStack would."""
         params = dict(call.params)
         if call.command == SET_LIMIT:
             self._set_limit(params)
+            return
+        if call.command in ROLE_CALLS:
+            self._role(call.command, params, uuid)
+            self.calls += 1
             return
         if call.command in CREATED_AS:
             uuid = params.pop(CREATED_AS[call.command])
@@ -84,6 +90,34 @@ class Region:
         most = params["max"]
         found[0][FIELD_OF[int(params["resourcetype"])]] = UNLIMITED if most == "-1" else most
         self.calls += 1
+
+    def _role(self, command: str, params: dict[str, str], made: str) -> None:
+        """importRole replaces all but name and type, by which it finds the role."""
+        uuid = params.get("id") or params.get("roleid")
+        whole = {
+            "name": params.get("name", ""),
+            "description": params.get("description", ""),
+            "type": params.get("type", ""),
+            "public": params.get("ispublic", ""),
+            "rules": params.get("rules", ""),
+            "parent": ROOT,
+        }
+        if uuid is None:
+            assert command == "createRole" or params["rules"]
+            self.put(made, whole)
+            return
+        if uuid not in self.entities:
+            raise Refused(f"{uuid} is unknown")
+        held = self.entities[uuid]
+        if command == "importRole":
+            assert whole["rules"]
+            if (held["name"], held["type"]) == (whole["name"], whole["type"]):
+                held.update(whole)  # else one that was late: it makes another role, which nobody has
+        elif command == "deleteRolePermission":
+            held["rules"] = ""
+        else:
+            assert params.keys() - {"id"} and all(params.values()), "updateRole clears nothing"
+            held.update({RENAMED.get(name, name): text for name, text in params.items() if name != "id"})
 
     def _change(self, call: Call, uuid: str, params: dict[str, str]) -> None:
         held = self.entities[uuid]

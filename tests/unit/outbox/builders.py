@@ -34,6 +34,8 @@ def fields(kind: Kind, name: str, parent: str) -> dict[str, str]:
         return {**text, "networkdomain": ""}
     if kind is Kind.ACCOUNT:
         return {**text, "networkdomain": "", "role": "User", "state": "enabled"}
+    if kind is Kind.ROLE:
+        return {**text, "description": "", "type": "User", "public": "true", "rules": "deny *"}
     return {**text, "firstname": "f", "lastname": "l", "email": "e", "timezone": "", "state": "enabled"}
 
 

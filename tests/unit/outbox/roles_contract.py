@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.core.entities import Kind
-from pipeline.core.records import Record
-from pipeline.outbox import roles
-from pipeline.outbox.hub import HubStore
+from pipeline.core.records import Conflict, Record
+from pipeline.core.roles import RULES_MAX
+from pipeline.outbox import roles, schema
+from pipeline.outbox.hub import Change, HubStore
+from pipeline.outbox.region import RegionStore
 from pipeline.outbox.roles import roles_needed
-from tests.unit.outbox.builders import STAMP, Clock, Value, keep, record, removed
+from tests.unit.outbox.builders import NOW, STAMP, Clock, Value, desired, keep, record, removed, row
 
 
 def account(uuid: str, role: str) -> Record:
@@ -38,3 +40,27 @@ class RolesContract:
         )
         assert roles_needed(engine) == {"User": 2, "Ops": 1, "user": 1}
         assert next(iter(roles_needed(engine))) == "User"
+
+    def test_a_role_is_found_by_its_name_without_case(self, engine: Engine) -> None:
+        region = RegionStore(engine, "r2", Clock())
+        assert region.role_called("Ops") is None
+        keep(
+            HubStore(engine, Clock()),
+            record(Kind.DOMAIN, "d", "ops"),
+            removed(record(Kind.ROLE, "old", "ops")),
+            record(Kind.ROLE, "crew", "crew"),
+        )
+        assert region.role_called("Ops") is None
+        keep(HubStore(engine, Clock()), record(Kind.ROLE, "new", "ops"))
+        assert region.role_called("Ops") == "new"
+
+    def test_rules_as_long_as_may_be_are_kept_whole(self, engine: Engine) -> None:
+        rules = "\n".join(f"allow {'x' * 85}{number:06}" for number in range(510))
+        assert RULES_MAX - 1_000 < len(rules) <= RULES_MAX
+        one = record(Kind.ROLE, "long", "long")
+        one = replace(one, fields={**one.fields, "rules": Value(rules, STAMP)})
+        lost = Conflict("long", "rules", rules, rules, STAMP, rules, STAMP)
+        hub = HubStore(engine, Clock())
+        hub.commit([Change(one, None, (desired(one),), (lost,))], NOW)
+        assert hub.load(["long"])["long"].record.fields["rules"].text == rules
+        assert row(engine, schema.conflict)["lost"] == rules
