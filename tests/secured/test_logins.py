@@ -21,7 +21,7 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture
 def cloud(secured: Secured) -> Iterator[str]:
-    """The administrator's URL of CloudStack's own database, with what is documented granted on it."""
+    """The worker's URL of CloudStack's own database, with what is documented granted on it."""
     engine = create_engine(secured.mariadb.address, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("CREATE DATABASE cloud CHARACTER SET utf8mb4"))
@@ -31,11 +31,8 @@ def cloud(secured: Secured) -> Iterator[str]:
         users.close()
         for statement in documented.grants("3-logins.sql", canaries.DATABASE):
             connection.execute(text(statement))
-    yield (
-        make_url(secured.mariadb.url("region-sync", canaries.DATABASE))
-        .set(database="cloud")
-        .render_as_string(hide_password=False)
-    )
+    worker = make_url(secured.mariadb.url("region-sync", canaries.DATABASE)).set(database="cloud")
+    yield worker.render_as_string(hide_password=False)
     with engine.connect() as connection:
         connection.execute(text("DROP DATABASE cloud"))
     engine.dispose()

@@ -1,0 +1,1 @@
+"""The manifests of k8s/ before a real API server."""
