@@ -48,11 +48,13 @@ from pipeline.outbox.retention import Ages, Retention
 from pipeline.outbox.scans import ScanStore
 from pipeline.outbox.sealed import SealedStore
 from pipeline.outbox.terms import Terms
-from pipeline.reach import client_settings, keyless, logins, ring
+from pipeline.reach import client_settings, keyless, ring
 from pipeline.reconcile.asking import Asking
 from pipeline.reconcile.periodic import scan_periodically
 from pipeline.reconcile.scan import Scanner
 from pipeline.settings import Region, Settings
+from pipeline.userdb.logins import LoginStore
+from pipeline.userdb.told import UserLogins
 from pipeline.watching import Dog, lag_watchdog, lane_watchdog, watch_letters, watch_partitions
 
 log = logging.getLogger(__name__)
@@ -189,7 +191,7 @@ def _desk(
     )
     store = RegionStore(wiring.engine, region.name, wiring.clock)
     watch = Watch(tenure, wiring.instruments, signs)
-    policy, users = settings.key_policy(region), logins(settings, region)
+    policy, users = settings.key_policy(region), _logins(settings, region)
     resources = Resources(client, policy, limits=region.limits, logins=users)
     return Desk(resources, store, publisher, wiring.clock, watch)
 
@@ -197,7 +199,7 @@ def _desk(
 def _worker(settings: Settings, region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
     rules = Rules(region.mode, region.removals.limits())
     store = SealedStore(wiring.engine, region.name, wiring.clock)
-    keys = Keys(desk, ring(settings, region), store, logins(settings, region))
+    keys = Keys(desk, ring(settings, region), store, _logins(settings, region))
     for words in keyless(settings, region):
         log.warning(words)
     worker = RegionWorker(desk, region.lanes, rules, settings.dead_letters_per_minute, keys)
@@ -240,3 +242,12 @@ def _once(reached: asyncio.Event, take: Take) -> Take:
 def _guard(app: faust.App, dog: Dog | None) -> None:
     if dog is not None:
         run(app, dog)
+
+
+def _logins(settings: Settings, region: Region) -> UserLogins | None:
+    """How that region's users log in, by its own CloudStack's database; None where it takes no part. Nothing
+    is connected yet."""
+    policies, url = settings.login_policies(region), region.user_database
+    if policies is None or url is None or policies[1].everywhere is False:
+        return None
+    return UserLogins(LoginStore.at(url.get_secret_value()), *policies)

@@ -24,8 +24,6 @@ from pipeline.core import topics
 from pipeline.core.errors import PermanentError, TemporaryError
 from pipeline.sealing import Ring
 from pipeline.settings import Region, Settings
-from pipeline.userdb.logins import LoginStore
-from pipeline.userdb.told import UserLogins
 
 TIMEOUT_S: Final = 20.0
 TRY_S: Final = 2.0
@@ -73,15 +71,6 @@ def ring(settings: Settings, region: Region) -> Ring | None:
         return None
     public = {one.name: one.sealing_key for one in settings.regions if one.sealing_key is not None}
     return Ring(region.name, [key.get_secret_value() for key in region.sealing_private_keys], public)
-
-
-def logins(settings: Settings, region: Region) -> UserLogins | None:
-    """How that region's users log in, by its own CloudStack's database; None where it takes no part. Nothing
-    is connected yet."""
-    policies, url = settings.login_policies(region), region.user_database
-    if policies is None or url is None or policies[1].everywhere is False:
-        return None
-    return UserLogins(LoginStore.at(url.get_secret_value()), *policies)
 
 
 def keyless(settings: Settings, region: Region) -> list[str]:
