@@ -205,7 +205,7 @@ def _desk(
 def _worker(settings: Settings, region: Region, desk: Desk, wiring: Wiring) -> RegionWorker:
     rules = Rules(region.mode, region.removals.limits())
     store = SealedStore(wiring.engine, region.name, wiring.clock)
-    keys = Keys(desk, ring(settings, region), store, logins(settings, region))
+    keys = Keys(desk, ring(settings, region), store)
     for words in keyless(settings, region):
         log.warning(words)
     worker = RegionWorker(desk, region.lanes, rules, settings.dead_letters_per_minute, keys)

@@ -23,7 +23,6 @@ from pipeline.core.keys import fingerprint
 from pipeline.core.passwords import NO_HASH, Login, stands_for
 from pipeline.outbox.sealed import Asked, SealedStore
 from pipeline.sealing import Ring, Unopenable
-from pipeline.userdb.told import UserLogins
 
 LOOK_EVERY_S: Final = 1.0
 """How often a worker looks for questions of other regions."""
@@ -44,16 +43,12 @@ class KeyAwaited(Awaited):
 
 
 class Keys:
-    """One region's side of it. `ring`: None where the region takes no part; `logins`: None where passwords
-    are not carried."""
+    """One region's side of it. `ring`: None where the region takes no part."""
 
-    def __init__(
-        self, desk: Desk, ring: Ring | None, store: SealedStore | None, logins: UserLogins | None = None
-    ) -> None:
+    def __init__(self, desk: Desk, ring: Ring | None, store: SealedStore | None) -> None:
         self._desk = desk
         self._ring = ring if ring is not None and ring.is_usable else None
         self._store = store
-        self.logins = logins
         self._after = 0
         self._left_alone: dict[int, int] = {}
 
@@ -125,7 +120,8 @@ class Keys:
         if question.field == API_KEY:
             pair = await user_keys(self._desk.client, question.local)
             return () if pair is None else (pair.api_key, pair.secret_key)
-        login = None if self.logins is None else await self.logins.login(question.local)
+        logins = self._desk.resources.logins
+        login = None if logins is None else await logins.login(question.local)
         if login is None:
             return ()
         told = login.is_native and question.fingerprint != NO_HASH

@@ -38,7 +38,7 @@ class Passwords:
     async def give(self, call: Call, desired: Desired, before: Snapshot) -> None:
         """Raises `KeyAwaited` while it is not here or the region could not use it, and `TemporaryError`."""
         login = Login(*await self._keys.handed(desired.uuid, LOGIN, call.login))
-        logins = self._keys.logins
+        logins = self._desk.resources.logins
         if logins is None:
             raise KeyAwaited("waits for its password: this worker has no user_database", WAIT_MOST_MS)
         if login.is_native and login.password:

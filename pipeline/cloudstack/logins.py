@@ -12,20 +12,27 @@ from typing import Any, Protocol
 
 from pipeline.core.entities import LOGIN, Snapshot
 from pipeline.core.keys import KeyPolicy
-from pipeline.core.passwords import NO_HASH, is_federated
+from pipeline.core.passwords import NO_HASH, Login, is_federated
 
 Covers = Callable[[KeyPolicy, str], bool]
 """Whether a policy covers the users of a domain (a UUID)."""
 
 
 class Logins(Protocol):
-    """`native`: where passwords' hashes are told; `federated`: where identity providers are."""
+    """CloudStack's own table. `native`: where passwords' hashes are told; `federated`: where identity providers
+    are. Each method raises `TemporaryError`."""
 
     native: KeyPolicy
     federated: KeyPolicy
 
     async def values(self, uuids: Sequence[str]) -> Mapping[str, str | None]:
         """What stands for the login of each user that is there; None for a hash that is not carried."""
+
+    async def login(self, uuid: str) -> Login | None:
+        """The login itself, to be sealed at once."""
+
+    async def replace(self, uuid: str, known: str, login: Login) -> None:
+        """The user logs in like this from now on, where it still logs in as `known` says."""
 
 
 async def with_logins(

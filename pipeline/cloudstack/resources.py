@@ -64,7 +64,7 @@ class Resources:
         self._client = client
         self.kinds = tuple(kind for kind in Kind if roles or kind is not Kind.ROLE)
         self._keys = policy or KeyPolicy()
-        self._logins = logins
+        self.logins = logins
         policies = [self._keys] if logins is None else [self._keys, logins.native, logins.federated]
         self._paths = Paths(client, policies)
         self._limits = limits
@@ -263,8 +263,8 @@ class Resources:
         if kind is Kind.ROLE:
             found = [row for one in found if (row := await with_rules(self._client, one)) is not None]
         made = [self.snapshot(kind, row) for row in found]
-        if kind is Kind.USER and self._logins is not None:
-            return await with_logins(self._logins, self._paths.covers, found, made)
+        if kind is Kind.USER and self.logins is not None:
+            return await with_logins(self.logins, self._paths.covers, found, made)
         return made
 
     async def _listed_roles(self, found: Sequence[Mapping[str, Any]]) -> list[Snapshot]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, select, update
 
 from pipeline.core.errors import TemporaryError
-from pipeline.core.passwords import NO_HASH, Login, stands_for
+from pipeline.core.passwords import NO_HASH, UNKNOWN, Login, stands_for
 from pipeline.outbox.engine import open_database, reading, writing
 from pipeline.userdb.table import user
 
@@ -63,7 +63,7 @@ class LoginStore:
                 return
             if row is None or not _is(_login(row), known):
                 raise Changed(f"user {uuid}: its password was changed, or it was removed, since it was read")
-            values = {"source": login.source or row.source, "external_entity": login.external or None}
+            values = {"source": login.source.upper() or UNKNOWN, "external_entity": login.external or None}
             if login.is_native and login.password:
                 values["password"] = login.password
             connection.execute(

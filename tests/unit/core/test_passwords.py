@@ -30,6 +30,8 @@ OLD_SALT = base64.b64encode(b"s" * 20).decode()
         (f"{SALT}:{HASH}:", None),
         (f"{SALT}:{HASH}:100000\n", None),
         (f"{SALT}:{HASH}:1:2", None),
+        (f"{SALT}:{HASH}:999999999", None),  # a login would take minutes of a core
+        (f"{SALT * 2}:{HASH}:100000", None),  # longer than the column
     ],
 )
 def test_only_hashes_with_a_salt_are_carried(stored: str, name: str | None) -> None:
@@ -53,8 +55,9 @@ def test_a_federated_user_is_known_by_its_provider_whatever_its_password_column_
     assert value is not None and is_federated(value) and value.startswith(f"{source.lower()}:")
 
 
-def test_a_provider_without_a_name_is_none() -> None:
-    assert stands_for(Login("", "a b")) is None
+@pytest.mark.parametrize("source", ["a b", "KERBEROS", "SAML3", "LDAP\n"])
+def test_a_word_that_cloudstack_does_not_know_is_no_source(source: str) -> None:
+    assert stands_for(Login("", source, "ann@idp")) is None
 
 
 @given(st.text(max_size=300), st.text(max_size=50), st.text(max_size=50))

@@ -108,4 +108,17 @@ def test_a_private_key_that_stands_in_the_file_is_warned_of() -> None:
         said(sealing_key=PUBLIC, sealing_private_keys=["${NEW}"]), {"NEW": PRIVATE}, WORKER
     )
     assert "regions[berlin].sealing_private_keys" not in named.plain_secrets
-    assert ALL.secrets("berlin", None)[-2:] == ("sealing_private_keys", "user_database")
+    assert "sealing_private_keys" in ALL.secrets("berlin", None)
+
+
+def test_a_region_s_own_database_is_a_secret_of_its_worker_alone() -> None:
+    url = "mysql+pymysql://sync:Canary-cloud@cloud.berlin/cloud"
+    open_ = parsed(said(user_database=url))
+    assert "regions[berlin].user_database" in open_.plain_secrets
+    assert "Canary" not in repr(open_)
+    named = said(user_database="${CLOUD}")
+    worker = Settings.parse(named, {"CLOUD": url}, WORKER).regions[0]
+    assert worker.user_database is not None and worker.user_database.get_secret_value() == url
+    for role in (Role("hub"), Role("bridge", "berlin"), Role("join", "berlin"), Role("worker", "paris")):
+        assert "user_database" not in role.secrets("berlin", None), role
+    assert Settings.parse(named, {}, Role("hub")).regions[0].user_database is None

@@ -86,3 +86,13 @@ class LoginsContract:
         assert value(federated).startswith("saml2:")
         store.replace("ann", value(federated), Login(stored("native again"), "NATIVE"))
         assert held(engine, "ann")[1:] == ("NATIVE", None) and matches("native again", held(engine, "ann")[0])
+
+    def test_the_source_is_written_as_cloudstack_spells_it(
+        self, users: UserTable, store: LoginStore, engine: Engine
+    ) -> None:
+        users.keep(Row(1, "ann", stored("made up")), 1)
+        store.replace("ann", value(store.read(["ann"])["ann"]), Login("", "saml2", "https://idp"))
+        assert held(engine, "ann")[1] == "SAML2"
+        store.replace("ann", value(store.read(["ann"])["ann"]), Login(stored("hers"), ""))
+        assert held(engine, "ann")[1] == "UNKNOWN", "no longer the provider's"
+        assert matches("hers", held(engine, "ann")[0])
