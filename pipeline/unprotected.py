@@ -37,6 +37,9 @@ def of_region(region: Region) -> Iterator[str]:
     url = urlsplit(region.host)
     if (region.api_key or region.password) and url.scheme == "http" and url.hostname not in HERE:
         yield "host is http: keys and changes cross the network unprotected; write https"
+    users = region.user_database.get_secret_value() if region.user_database else ""
+    if users and database.host(users) not in HERE and not database.encrypted(users):
+        yield "user_database: its password and users' hashes cross the network unprotected; add ?ssl_ca=FILE"
     bus = urlsplit(region.bus.url.get_secret_value()) if region.bus.url else None
     if bus is not None and bus.scheme == "amqp" and bus.hostname not in HERE:
         yield "bus.url is amqp: its password and the events cross the network unprotected; write amqps"

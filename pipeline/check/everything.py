@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from pipeline import unprotected
-from pipeline.check import bus, database, kafka, region
+from pipeline.check import bus, database, kafka, region, userdb
 from pipeline.check.finding import LIMIT_S, Finding, Subject
 from pipeline.core.authority import may_say, told
 from pipeline.core.entities import Kind
@@ -28,6 +28,8 @@ async def examine(settings: Settings) -> list[Finding]:
     ]
     for one in settings.active:
         probes.append((Subject(one.name, "api"), lambda one=one: region.examine(one, roles=settings.roles)))  # type: ignore[misc]
+        if one.user_database is not None:
+            probes.append((Subject(one.name, "user_database"), lambda one=one: userdb.examine(one)))  # type: ignore[misc]
         if one.bus.source == "amqp":
             probes.append((Subject(one.name, "bus"), lambda one=one: bus.examine(one)))  # type: ignore[misc]
     found = await asyncio.gather(*(within_limit(subject, probe) for subject, probe in probes))

@@ -19,7 +19,7 @@ Covers = Callable[[KeyPolicy, str], bool]
 
 
 class Logins(Protocol):
-    """CloudStack's own table. `native`: where passwords' hashes are told; `federated`: where identity providers
+    """CloudStack's own table. `native`: where hashes of passwords are told; `federated`: where providers
     are. Each method raises `TemporaryError`."""
 
     native: KeyPolicy

@@ -49,6 +49,16 @@ class LoginStore:
                 found |= {row.uuid: _login(row) for row in rows}
         return found
 
+    def rehearse(self) -> None:
+        """All that is done here, to nobody. Raises what the driver does where it is not allowed."""
+        self.read([""])
+        with writing(self._engine) as connection:
+            columns = (user.c.uuid, user.c.password, user.c.source, user.c.external_entity)
+            nobody = (user.c.uuid == "", user.c.removed.is_(None))
+            connection.execute(select(*columns).where(*nobody).with_for_update()).all()
+            values = {"password": user.c.password, "source": user.c.source, "external_entity": None}
+            connection.execute(update(user).where(*nobody).values(**values))
+
     def replace(self, uuid: str, known: str, login: Login) -> None:
         """The user logs in like this from now on, where it still logs in as `known` says (`stands_for`);
         again is no harm. Without a hash to write the column `password` stays as it is: CloudStack does not

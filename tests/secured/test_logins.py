@@ -40,6 +40,7 @@ def cloud(secured: Secured) -> Iterator[str]:
 
 def test_a_worker_reads_and_writes_logins_and_nothing_else(cloud: str) -> None:
     store = LoginStore.at(cloud)
+    store.rehearse()
     known = stands_for(store.read(["ann"])["ann"])
     assert known is not None
     store.replace("ann", known, Login(stored("hers"), "NATIVE"))

@@ -20,13 +20,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from yarl import URL
 
 from pipeline.broker import announced
-from pipeline.check import bus, database, kafka, region
+from pipeline.check import bus, database, kafka, region, userdb
 from pipeline.check.everything import examine, of_settings
 from pipeline.check.finding import Finding, Subject, Verdict, blocking
 from pipeline.core import topics
 from pipeline.embedded import EmbeddedBroker
 from pipeline.outbox.engine import migrate
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
+from pipeline.sandbox.usertable import UserTable
 from pipeline.settings import Region, Settings
 
 NOWHERE = "http://127.0.0.1:1"
@@ -54,6 +55,23 @@ def by_what(findings: list[Finding]) -> dict[str, Finding]:
 
 def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
     return {one.what: one.verdict for one in findings}
+
+
+# -- its own database
+
+
+async def test_where_logins_are_carried_the_region_s_own_database_is_asked(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/cloud.db"
+    place = settings(named(user_database=url)).regions[0]
+    (missing,) = await userdb.examine(place)
+    assert (missing.verdict, missing.detail) == (Verdict.FAIL, "no such table: user")
+    UserTable(url).close()
+    (found,) = await userdb.examine(place)
+    assert (found.verdict, found.what) == (Verdict.OK, "user_database")
+    away = settings(named(user_database="mysql+pymysql://u:hush@127.0.0.1:1/cloud")).regions[0]
+    (refused,) = await userdb.examine(away)
+    assert refused.verdict is Verdict.FAIL and "hush" not in refused.detail
+    assert await userdb.examine(settings(named()).regions[0]) == []
 
 
 # -- a region

@@ -114,6 +114,8 @@ def open_ways(settings: Settings) -> list[str]:
             ["kafka_options: the broker's certificate is not checked"],
         ),
         ({}, {"host": "http://cloud"}, ["host is http"]),
+        ({}, {"user_database": AWAY}, ["user_database: its password"]),
+        ({}, {"user_database": AWAY.replace("db.example", "localhost")}, []),
         ({}, {"host": "http://localhost:8080"}, []),
         ({}, {"bus": {"source": "amqp", "url": "amqp://u:Canary-1@b"}}, ["bus.url is amqp"]),
         ({}, {"bus": {"source": "amqp", "url": "amqps://u:Canary-1@b"}}, []),

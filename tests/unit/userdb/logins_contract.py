@@ -63,6 +63,12 @@ class LoginsContract:
         assert held(engine, "ann")[1:] == ("NATIVE", None)
         assert held(engine, "bob") == bob
 
+    def test_a_rehearsal_changes_nothing(self, users: UserTable, store: LoginStore, engine: Engine) -> None:
+        users.keep(Row(1, "ann", stored("hers")), 1)
+        before = held(engine, "ann")
+        store.rehearse()
+        assert held(engine, "ann") == before
+
     def test_a_change_that_nobody_has_told_yet_is_left_alone(
         self, users: UserTable, store: LoginStore, engine: Engine
     ) -> None:
