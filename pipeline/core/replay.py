@@ -23,13 +23,14 @@ DEEPEST: Final = 256
 """Levels of domains that are told apart."""
 
 MOST_CALLS: Final[Mapping[Kind, int]] = MappingProxyType(
-    {Kind.DOMAIN: 2, Kind.ACCOUNT: 5, Kind.USER: 8, Kind.ROLE: 2}
+    {Kind.DOMAIN: 2, Kind.ACCOUNT: 5, Kind.USER: 8, Kind.ROLE: 3}
 )
 """Calls that change something, for one entity that is to be there, in the worst case. A domain is moved and
 updated, or made, after a first try under a UUID that is used up. An account: made by the third try (its UUID
 is used up, its first user is taken), disabled, rid of its stand-in. A user: made in an account that is
 disabled, so at the second try and between two calls for the account, after a first one under a UUID that is
-used up; then locked, with the account open again around it."""
+used up; then locked, with the account open again around it. A role: renamed, and by two calls rid of all its
+rules."""
 MOST_REMOVAL_CALLS: Final = 2
 """Disabled for the quarantine, then removed."""
 

@@ -52,7 +52,8 @@ class Region:
         if uuid in self.used:
             raise Refused("Entity already exists")
         self.used.add(uuid)
-        self.entities[uuid] = fields if "email" in fields else fields | self.defaults
+        limited = "email" not in fields and "rules" not in fields  # domains and accounts
+        self.entities[uuid] = fields | self.defaults if limited else fields
 
     def execute(self, call: Call, uuid: str = "") -> None:
         """One call by its meaning; `uuid` is the role's that is made, which CloudStack chooses itself. Raises
