@@ -58,6 +58,11 @@ def evenly(stage: Stage, workers: list[faust.App]) -> bool:
     return sorted(number for one in held for number in one) == list(range(PARTITIONS))
 
 
+BREATH_S = 0.1
+"""Between two rounds: the event log, which is searched for each user, would grow faster than a machine with
+other work gets through it."""
+
+
 class Changes:
     """People who count every user's first name up, a hub that wants other last names, and hints of both."""
 
@@ -90,6 +95,7 @@ class Changes:
             await self._stage.hint(Kind.USER, *self._uuids)
             await self._stage.publisher.publish([self._wanted(uuid, number) for uuid in self._uuids[::2]])
             self.rounds += 1
+            await asyncio.sleep(BREATH_S)
 
     def _wanted(self, uuid: str, number: int) -> Message:
         sent = self._hub.say(self._seen("r1", uuid, f"wanted {number}"))
