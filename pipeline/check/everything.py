@@ -50,6 +50,9 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         yield subject.warn(words)
     for one in settings.active:
         yield from of_region(one)
+    for rule in settings.credentials:
+        keys = "API keys" if rule.api_keys else "no API keys"
+        yield subject.ok(f"credentials of users in {rule.domain}: {keys}, passwords: {rule.passwords}")
     yield from of_authority(settings)
     yield from of_limits(subject, settings.active)
 

@@ -7,7 +7,7 @@ In: a region of the settings. Out: findings. Nothing is changed.
 from __future__ import annotations
 
 from pipeline.check.finding import Finding, Subject, blocking
-from pipeline.core.distrust import distrust
+from pipeline.core.errors import TemporaryError
 from pipeline.settings import Region
 from pipeline.userdb.logins import LoginStore
 
@@ -19,7 +19,6 @@ async def examine(region: Region) -> list[Finding]:
     subject, url = Subject(region.name, "user_database"), region.user_database.get_secret_value()
     try:
         await blocking(lambda: LoginStore.at(url).rehearse())
-    except Exception as error:  # noqa: BLE001 - whatever the driver says is what is to be told
-        words = " ".join(str(getattr(error, "orig", None) or error).split())
-        return [subject.fail(distrust(error) or words)]
+    except TemporaryError as error:
+        return [subject.fail(str(error))]
     return [subject.ok("reached, users' logins can be read and written")]

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select, update
 from pipeline.core.errors import TemporaryError
 from pipeline.core.passwords import NO_HASH, UNKNOWN, Login, stands_for
 from pipeline.outbox.engine import open_database, reading, writing
+from pipeline.userdb.errors import patiently
 from pipeline.userdb.table import user
 
 AT_ONCE: Final = 500
@@ -26,7 +27,7 @@ class Changed(TemporaryError):
 
 
 class LoginStore:
-    """One region's logins. Every method raises `TemporaryError` for what passes."""
+    """One region's logins. Every method raises `TemporaryError`, for all that the database may answer."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -39,7 +40,7 @@ class LoginStore:
     def read(self, uuids: Sequence[str]) -> dict[str, Login]:
         """Of those that are there."""
         found: dict[str, Login] = {}
-        with reading(self._engine) as connection:
+        with patiently(), reading(self._engine) as connection:
             for some in _chunks(uuids):
                 rows = connection.execute(
                     select(user.c.uuid, user.c.password, user.c.source, user.c.external_entity).where(
@@ -50,9 +51,9 @@ class LoginStore:
         return found
 
     def rehearse(self) -> None:
-        """All that is done here, to nobody. Raises what the driver does where it is not allowed."""
+        """All that is done here, to nobody."""
         self.read([""])
-        with writing(self._engine) as connection:
+        with patiently(), writing(self._engine) as connection:
             columns = (user.c.uuid, user.c.password, user.c.source, user.c.external_entity)
             nobody = (user.c.uuid == "", user.c.removed.is_(None))
             connection.execute(select(*columns).where(*nobody).with_for_update()).all()
@@ -63,7 +64,7 @@ class LoginStore:
         """The user logs in like this from now on, where it still logs in as `known` says (`stands_for`);
         again is no harm. Without a hash to write the column `password` stays as it is: CloudStack does not
         look at an identity provider's user's, and nobody knows the one that we made up. Raises `Changed`."""
-        with writing(self._engine) as connection:
+        with patiently(), writing(self._engine) as connection:
             row = connection.execute(
                 select(user.c.uuid, user.c.password, user.c.source, user.c.external_entity)
                 .where(user.c.uuid == uuid, user.c.removed.is_(None))

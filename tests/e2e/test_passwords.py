@@ -3,13 +3,15 @@ which one takes no part; with a domain where the settings say no, and one of an 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, update
+from pydantic import SecretStr
+from sqlalchemy import create_engine, make_url, update
 
 from pipeline.outbox.engine import open_database
 from pipeline.run import pipeline
@@ -18,6 +20,7 @@ from pipeline.sandbox.usertable import user as table
 from pipeline.sealing import new_pair
 from pipeline.settings import Settings
 from tests.e2e.harness import Person, people, rows, settled, tree, until
+from tests.faults.proxy import Fault, Network
 
 pytestmark = pytest.mark.services
 
@@ -155,3 +158,47 @@ async def test_a_region_that_does_not_know_the_hash_s_form_keeps_its_users_out_o
             await persons[0].call("updateUser", id=user_in(regions[0], "acme").uuid, firstname="Goes")
             await until(lambda: user_in(regions[1], "acme").firstname == "Goes", "all else goes on")
         engine.dispose()
+
+
+async def test_a_database_that_is_away_holds_up_its_users_and_nothing_else(
+    clouds: tuple[str, str], tmp_path: Path
+) -> None:
+    names = ("r1", "r2")
+    with Network() as network:
+        away = make_url(clouds[1])
+        link = network.link("users-of-r2", away.host or "", away.port or 0)
+        async with (
+            simulated_regions(2, names=names, user_databases=clouds) as regions,
+            people(regions) as persons,
+        ):
+            settings = configured(regions, tmp_path)
+            through = away.set(host="127.0.0.1", port=link.port).render_as_string(hide_password=False)
+            second = settings.regions[1].model_copy(update={"user_database": SecretStr(through)})
+            async with pipeline(settings.model_copy(update={"regions": (settings.regions[0], second)})):
+                shop = await persons[0].domain("shop")
+                await persons[0].account("acme", shop)
+                await good_in(regions, "acme", "Pw-acme")
+
+                link.fail(Fault.RESET)
+                acme = user_in(regions[0], "acme").uuid
+                await persons[0].call("updateUser", id=acme, password="Newer-1")
+                await persons[0].domain("more")
+                await until(lambda: "ROOT/more" in regions[1].dump()["domains"], "domains go on")
+                assert accepts(regions[1], "acme", "Pw-acme")
+                link.heal()
+                await good_in(regions, "acme", "Newer-1")
+
+                await asyncio.gather(
+                    *(
+                        one.call(
+                            "updateUser",
+                            id=user_in(one.region, "acme").uuid,
+                            password=f"Of-{one.region.name}",
+                        )
+                        for one in persons
+                    )
+                )
+                await until(
+                    lambda: len({row(one, "acme")["password"] for one in regions}) == 1, "one of them wins"
+                )
+                assert any(accepts(regions[0], "acme", f"Of-{name}") for name in names)

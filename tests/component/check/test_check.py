@@ -64,7 +64,7 @@ async def test_where_logins_are_carried_the_region_s_own_database_is_asked(tmp_p
     url = f"sqlite:///{tmp_path}/cloud.db"
     place = settings(named(user_database=url)).regions[0]
     (missing,) = await userdb.examine(place)
-    assert (missing.verdict, missing.detail) == (Verdict.FAIL, "no such table: user")
+    assert (missing.verdict, missing.detail) == (Verdict.FAIL, "user_database: no such table: user")
     UserTable(url).close()
     (found,) = await userdb.examine(place)
     assert (found.verdict, found.what) == (Verdict.OK, "user_database")

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from pipeline.core.errors import TemporaryError
+from pipeline.core.passwords import Login
+from pipeline.sandbox.usertable import UserTable
 from pipeline.userdb.logins import LoginStore
 from tests.unit.userdb.logins_contract import LoginsContract
 
@@ -34,3 +36,13 @@ def test_a_database_that_is_away_is_waited_for() -> None:
         with pytest.raises(TemporaryError, match="database: ") as told:
             store.read(["u1"])
     assert "hush" not in str(told.value)
+
+
+def test_a_table_that_is_not_there_is_waited_for_too(clouds: tuple[str, str]) -> None:
+    store = LoginStore.at(clouds[0])
+    with pytest.raises(TemporaryError, match=r"^user_database: .*doesn't exist"):
+        store.read(["u1"])
+    with pytest.raises(TemporaryError, match=r"^user_database: .*doesn't exist"):
+        store.replace("u1", "a", Login("b"))
+    UserTable(clouds[0]).close()
+    assert store.read(["u1"]) == {}
