@@ -49,6 +49,9 @@ class _App(faust.App):
     """Without folders of its own: they would hold tables, and there are none. So a process writes nowhere,
     and a read-only file system is enough for it."""
 
+    logger = logging.getLogger("faust.app")
+    """What Faust says stays Faust's: it would take this module's, by the class."""
+
     def _create_directories(self) -> None:
         """Faust makes them whenever an app starts, with tables or without."""
 
