@@ -178,8 +178,11 @@ class Model:
         if message.version <= version or self._is_superseded(message):
             return
         planned = planning.plan(self._target(worker, message, (version, applied)))
-        if planned.calls and self._mishap(0.03):
-            self.change(worker, uuid)  # between the read and the first call
+        whole = any(call.command == planning.IMPORT_ROLE for call in planned.calls)
+        if planned.calls and not whole and self._mishap(0.03):
+            self.change(
+                worker, uuid
+            )  # between the read and the first call; but for roles (decisions/roles.md)
         for call in planned.calls:
             if self._mishap(0.03):
                 region.tell(uuid, self.now)  # a failed call raises Completed too
