@@ -180,9 +180,7 @@ class Model:
         planned = planning.plan(self._target(worker, message, (version, applied)))
         whole = any(call.command == planning.IMPORT_ROLE for call in planned.calls)
         if planned.calls and not whole and self._mishap(0.03):
-            self.change(
-                worker, uuid
-            )  # between the read and the first call; but for roles (decisions/roles.md)
+            self.change(worker, uuid)  # between the read and the first call: not a role's (its page)
         for call in planned.calls:
             if self._mishap(0.03):
                 region.tell(uuid, self.now)  # a failed call raises Completed too
