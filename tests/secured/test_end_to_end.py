@@ -15,8 +15,8 @@ import pytest
 from pipeline.cloudstack.client import CloudStack
 from pipeline.cloudstack.commands import ALL
 from pipeline.outbox.engine import open_database
-from pipeline.sandbox import world
 from pipeline.sandbox.launch import SimulatedRegion
+from pipeline.sandbox.passwords import stored as hashed
 from tests.e2e.harness import SYNC, rows, settled, until
 from tests.secured import canaries
 from tests.secured.conftest import REGIONS
@@ -110,8 +110,12 @@ async def act(port: int) -> str:
 
 async def test_all_of_it(granted: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passwords: list[str] = []
-    kept = world.digest
-    monkeypatch.setattr(world, "digest", lambda password: (passwords.append(password), kept(password))[1])
+
+    def kept(password: str) -> str:
+        passwords.append(password)
+        return hashed(password)
+
+    monkeypatch.setattr("pipeline.sandbox.world.stored", kept)
     engine = open_database(granted.mariadb.address)
     async with installation(granted, tmp_path, REGIONS) as (running, regions, port):
         await until(lambda: all(one.region.calls.reads(SYNC) for one in regions), "the workers' start")
