@@ -41,6 +41,9 @@ from pipeline.verdict import Verdict, differences
 SETTLE_LIMIT_S: Final = 300.0
 QUIET_S: Final = 15.0
 """Regions that differ though nothing has moved for so long will not become equal by themselves."""
+UNFINISHED_S: Final = 90.0
+"""Where they are equal, so long for rows that nothing comes of any more, and that are taken up again by their
+timers alone: a lease that ran out (a minute), a try after many."""
 LOOK_EVERY_S: Final = 0.5
 SHARED_NAMES: Final = 0.3
 """Of new names, those that a newcomer may have too."""
@@ -197,7 +200,8 @@ async def _settle(stage: _Stage) -> Verdict:
         signature = f"{stage.lag} {stage.states()} {stage.tally.writes} {verdict.events_filled}"
         if signature != last:
             moved, last = now, signature
-        if (idle and verdict.converged) or now - moved > QUIET_S or now > deadline:
+        quiet_s = QUIET_S if verdict.lost else UNFINISHED_S
+        if (idle and verdict.converged) or now - moved > quiet_s or now > deadline:
             return verdict
         await asyncio.sleep(LOOK_EVERY_S)
 
