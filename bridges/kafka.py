@@ -29,6 +29,7 @@ PROMISES: Final[Mapping[str, str]] = {
 """What the relay's promises rest on; no option may say otherwise."""
 
 DEFAULTS: Final[Mapping[str, str]] = {
+    "topic.metadata.refresh.interval.ms": "10000",  # so soon it hears that its topic has more partitions
     "message.timeout.ms": "600000",  # Kafka down for longer: given back, and sent again by us
     "queue.buffering.max.ms": "20",  # as often as the bus hears of it; at 5 a backlog takes a fifth longer
     "socket.keepalive.enable": "true",

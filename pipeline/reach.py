@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 from pydantic import SecretStr
 
 from pipeline.cloudstack.client import ClientSettings
@@ -136,11 +136,25 @@ class Kafka:
         if missing:
             for future in self._admin.create_topics(missing).values():
                 _made(future)
-        deadline = time.monotonic() + TIMEOUT_S
-        while not all(self._is_ready(name, partitions) for name in names):
-            if time.monotonic() > deadline:
-                raise TemporaryError("Kafka's new topics have no leaders yet")
-            time.sleep(0.1)
+        self._wait_until_ready(names, partitions)
+
+    def sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """Topic → its partitions, of those that exist."""
+        known = self._list().topics
+        return {name: len(known[name].partitions) for name in names if name in known}
+
+    def grow(self, names: Sequence[str], partitions: int) -> None:
+        """So many for each of these, all of them with a leader at the end. Messages stay where they are."""
+        wanted = [NewPartitions(name, partitions) for name in names]
+        for future in self._admin.create_partitions(wanted).values():
+            _result(future)
+        self._wait_until_ready(names, partitions)
+
+    def members(self, groups: Sequence[str]) -> dict[str, int]:
+        """Group → how many consume in it, of those in which anybody does."""
+        asked = self._admin.describe_consumer_groups(list(groups), request_timeout=TIMEOUT_S)
+        found = {name: len(_result(future).members) for name, future in asked.items()}
+        return {name: count for name, count in found.items() if count}
 
     def kept(self, names: Sequence[str]) -> dict[str, Kept]:
         """For how long these topics keep their messages, of those that Kafka tells it."""
@@ -151,6 +165,13 @@ class Kafka:
         described = self._admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)
         return str(_result(described[topic]).topic_id)
 
+    def _wait_until_ready(self, names: Sequence[str], partitions: int) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not all(self._is_ready(name, partitions) for name in names):
+            if time.monotonic() > deadline:
+                raise TemporaryError("Kafka's new topics have no leaders yet")
+            time.sleep(0.1)
+
     def _is_ready(self, name: str, partitions: int) -> bool:
         topic = self._list().topics.get(name)
         if topic is None or topic.error is not None:
@@ -158,7 +179,7 @@ class Kafka:
         if len(topic.partitions) != partitions:
             raise PermanentError(
                 f"topic {name} has {len(topic.partitions)} partitions, the settings say {partitions}: "
-                "set `partitions` to what the topics have"
+                "set `partitions` to what the topics have, or have them grow by `region-sync grow`"
             )
         return all(partition.leader >= 0 for partition in topic.partitions.values())
 

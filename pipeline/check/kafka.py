@@ -80,7 +80,8 @@ def judge(settings: Settings, found: Mapping[str, int]) -> list[Finding]:
         sizes = ", ".join(f"{name}: {found[name]}" for name in others)
         findings.append(
             TOPICS.fail(
-                f"not the {settings.partitions} partitions of the settings: {sizes}; set `partitions`"
+                f"not the {settings.partitions} partitions of the settings: {sizes}; "
+                "set `partitions`, or say `region-sync grow`"
             )
         )
     missing = sum(name not in found for name in wanted)

@@ -51,8 +51,8 @@ PAGES = ("/", *JSON[1:], "/metrics", "/health/live", "/health/ready", "/api/open
 
 
 def users(regions: Sequence[str]) -> list[str]:
-    """Of Kafka: one for each process, and the operator."""
-    return ["hub", "operator", *(f"{kind}-{one}" for kind in ("bridge", "worker") for one in regions)]
+    """Of Kafka: one for each process, and the people."""
+    return ["hub", "operator", "grow", *(f"{kind}-{one}" for kind in ("bridge", "worker") for one in regions)]
 
 
 def prepare_kafka(secured: Secured, regions: Sequence[str]) -> None:

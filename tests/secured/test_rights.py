@@ -15,8 +15,11 @@ from sqlalchemy.exc import DBAPIError
 
 from bridges.address import Trust, parameters
 from pipeline.core import topics
+from pipeline.core.errors import TemporaryError
+from pipeline.moving import Mover, home
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.outbox.schema import metadata
+from pipeline.reach import Kafka
 from tests.secured import canaries
 from tests.secured.installation import options
 from tests.secured.services import Secured
@@ -177,6 +180,27 @@ MAY: list[tuple[Callable[..., bool], str, str, bool]] = [
 @pytest.mark.parametrize(("deed", "user", "topic", "may"), MAY)
 def test_kafka(granted: Secured, deed: Callable[..., bool], user: str, topic: str, may: bool) -> None:
     assert deed(granted, user, topic) is may
+
+
+def test_who_has_topics_grow_may_do_that_and_others_may_not(granted: Secured) -> None:
+    """In a region of its own: the tests beside it count on the partitions that there are."""
+    name, group = topics.desired("growing"), topics.region_group("growing")
+    reach = {user: options(granted, user) for user in ("hub", "worker-r1", "operator", "grow")}
+    address = granted.kafka.address
+    Kafka(address, reach["hub"]).ensure_topics([name], 2)
+    assert write(granted, "hub", name)
+    for user in ("hub", "worker-r1", "operator"):
+        with pytest.raises(TemporaryError, match="authorization"):
+            Kafka(address, reach[user]).grow([name], 7)
+    growing = Kafka(address, reach["grow"])
+    assert growing.members([group]) == {}
+    growing.grow([name], 7)
+    assert growing.sizes([name]) == {name: 7}
+    mover = Mover(address, reach["grow"], group)
+    assert home(b"key", 2) != home(b"key", 7)
+    assert (mover.move(name, 7), mover.move(name, 7)) == (1, 0)
+    assert list(mover.waiting(name, 7)) == [home(b"key", 7)]
+    assert read(granted, "grow", topics.OBSERVATIONS)
 
 
 @pytest.fixture

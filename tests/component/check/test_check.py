@@ -323,7 +323,8 @@ ALL_TOPICS = (topics.OBSERVATIONS, topics.DEAD_LETTERS, EVENTS, DESIRED, REVOKE)
         (
             dict.fromkeys(ALL_TOPICS, 12) | {topics.OBSERVATIONS: 3},
             Verdict.FAIL,
-            f"not the 12 partitions of the settings: {topics.OBSERVATIONS}: 3; set `partitions`",
+            f"not the 12 partitions of the settings: {topics.OBSERVATIONS}: 3; set `partitions`, "
+            "or say `region-sync grow`",
         ),
         ({EVENTS: 12, DESIRED: 12}, Verdict.OK, "3 of 5 are made at the first start"),
     ],

@@ -12,6 +12,8 @@ from pipeline.config.roles import HUB, Role
 from pipeline.settings import Settings
 from tests.services.manifests import Manifest, documents
 
+ONCE = ("migrate", "grow")
+"""What runs to its end, and serves nobody."""
 NAME, COMPONENT, REGION = "app.kubernetes.io/name", "app.kubernetes.io/component", "region-sync/region"
 
 
@@ -27,7 +29,7 @@ class Pod:
 
     @property
     def template(self) -> Manifest:
-        found: Manifest = self.owner["spec"]["template"]
+        found: Manifest = _spec(self.owner)["template"]
         return found
 
     @property
@@ -47,6 +49,10 @@ class Pod:
     @property
     def component(self) -> str:
         return self.labels[COMPONENT]
+
+    @property
+    def serves(self) -> bool:
+        return self.component not in ONCE
 
     @property
     def region(self) -> str | None:
@@ -85,7 +91,7 @@ class Overlay:
         return found
 
     def pods(self) -> list[Pod]:
-        return [Pod(one) for one in self.objects if "template" in one.get("spec", {})]
+        return [Pod(one) for one in self.objects if "template" in _spec(one)]
 
     def ours(self) -> list[Pod]:
         return [pod for pod in self.pods() if pod.ours]
@@ -135,6 +141,13 @@ class Overlay:
         for one in self.of("NetworkPolicy"):
             if selects(one["spec"]["podSelector"], pod.labels):
                 yield one
+
+
+def _spec(owner: Manifest) -> Manifest:
+    """Of a CronJob the spec of its jobs."""
+    spec: Manifest = owner.get("spec", {})
+    found: Manifest = spec.get("jobTemplate", {}).get("spec", spec)
+    return found
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

@@ -13,6 +13,7 @@ from tests.services import manifests
 from tests.unit.kubernetes.objects import Overlay
 
 README = (manifests.ROOT / "k8s/README.md").read_text()
+KINDS = {"deploy": "Deployment", "service": "Service", "delete job": "Job", "cronjob": "CronJob"}
 COMMANDS = re.findall(r"(?:^\s*|`)((?:kubectl|region-sync) [^`\n]+)", README, re.MULTILINE)
 
 
@@ -44,8 +45,8 @@ def test_what_is_applied_is_there() -> None:
 def test_what_is_named_in_the_cluster_is_there(overlays: dict[str, Overlay]) -> None:
     overlay = overlays["example"]
     for line in COMMANDS:
-        for kind, name in re.findall(r"(deploy|service|job)[/ ](\w+)", line):
-            overlay.one({"deploy": "Deployment", "service": "Service", "job": "Job"}[kind], name)
+        for kind, name in re.findall(r"(deploy|service|delete job|cronjob)[/ ](\w+)", line):
+            overlay.one(KINDS[kind], name)
         if "-n " in line:
             assert "-n region-sync" in line
     (pod,) = [pod for pod in overlay.ours() if pod.name == "hub"]

@@ -31,6 +31,7 @@ EXPECTED = {
     "worker": ["worker", "region", "--region", "{region}"],
     "bridge": ["bridge", "--region", "{region}"],
     "migrate": ["migrate"],
+    "grow": ["grow"],
 }
 
 
@@ -46,7 +47,7 @@ def arguments(overlay: Overlay, pod: Pod, container: dict[str, Any]) -> list[str
 
 
 def test_there_is_a_process_of_each_kind_for_every_region(overlay: Overlay) -> None:
-    expected = {("hub", None), ("migrate", None)}
+    expected = {("hub", None), ("migrate", None), ("grow", None)}
     expected |= {(kind, region) for kind in ("bridge", "worker") for region in named(overlay)}
     assert sorted(map(str, expected)) == sorted(str((pod.component, pod.region)) for pod in overlay.ours())
 
@@ -132,7 +133,7 @@ def test_certificates_are_looked_for_where_they_are_mounted(overlay: Overlay) ->
 
 def test_ports_and_probes_are_the_program_s(overlay: Overlay) -> None:
     for pod in overlay.ours():
-        if pod.component == "migrate":
+        if not pod.serves:
             continue
         settings = overlay.settings(pod)
         assert settings.web.host == "0.0.0.0"
@@ -149,7 +150,7 @@ def test_ports_and_probes_are_the_program_s(overlay: Overlay) -> None:
 
 def test_a_pod_has_more_time_to_end_than_a_call_and_a_stop_take(overlay: Overlay) -> None:
     for pod in overlay.ours():
-        if pod.component == "migrate":
+        if not pod.serves:
             continue
         slowest = max(region.timeout_s for region in overlay.settings(pod).regions)
         assert pod.spec["terminationGracePeriodSeconds"] > slowest + STOP_LIMIT_S
@@ -204,7 +205,7 @@ def test_the_alerts_and_the_dashboard_are_those_of_the_repository(overlays: dict
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     selector = overlay.one("PodMonitor", "region-sync")["spec"]["selector"]
     for pod in overlay.ours():
-        assert selects(selector, pod.labels) is (pod.component != "migrate")
+        assert selects(selector, pod.labels) is pod.serves
 
 
 def test_the_image_and_its_user(overlay: Overlay) -> None:

@@ -81,6 +81,7 @@ def test_each_process_reaches_its_own_services_and_region_alone(overlay: Overlay
         shared = {
             "hub": {KAFKA, DATABASE},
             "migrate": {DATABASE},
+            "grow": {KAFKA, DATABASE},
             "worker": {KAFKA, DATABASE},
             "bridge": {KAFKA, DATABASE} if reads_the_log(overlay, pod) else {KAFKA},
         }
@@ -110,6 +111,7 @@ def test_who_may_come(overlay: Overlay) -> None:
         "worker": READERS,
         "bridge": {min(READERS, key=lambda one: "monitoring" not in one)},
         "migrate": set(),
+        "grow": set(),
     }
     for pod in overlay.ours():
         assert reach(overlay, pod, "ingress") == expected[pod.component], pod.name
@@ -179,7 +181,7 @@ def test_each_process_may_be_disturbed_one_pod_at_a_time_and_stands_on_several_n
     overlay: Overlay,
 ) -> None:
     for pod in overlay.ours():
-        if pod.component == "migrate":
+        if not pod.serves:
             continue
         assert overlay.one("PodDisruptionBudget", pod.name)["spec"]["maxUnavailable"] == 1
         assert pod.owner["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
