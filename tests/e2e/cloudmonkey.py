@@ -1,4 +1,4 @@
-"""Stands in for CloudMonkey (`cmk`) as our documents use it: `cmk -o json -p PROFILE create domain name=shop`.
+"""Stands in for CloudMonkey (`cmk`) as documents use it: `cmk -o json -p PROFILE create domain name=shop`.
 
 In: a folder with a file for each profile (an endpoint, and the keys of who logs in), in CMK_PROFILES. Out:
 the answer as JSON, and nothing where it holds nothing. As CloudMonkey does, it asks the region which commands

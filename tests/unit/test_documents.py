@@ -128,6 +128,46 @@ def test_every_link_leads_somewhere() -> None:
                 assert place in {anchor(text) for _, text in headings(other)}, f"{path.name}: {target}"
 
 
+PATH = re.compile(r"[\w.-]+(?:/[\w.*-]+)+/?")
+BELOW = ("", "pipeline", "docs", "k8s", "k8s/overlays/example")
+"""Whose folders a path may begin in."""
+NOT_OURS = {"acme/sales", "META-INF/cloudstack/event"}
+"""A domain, and a folder of CloudStack's."""
+
+
+def is_there(path: str) -> bool:
+    """A file, a folder, a module without its ending, or a name in one."""
+    for folder in BELOW:
+        whole = ROOT / folder / path
+        module, _, name = path.rpartition(".")
+        inside = ROOT / folder / f"{module}.py"
+        if any((ROOT / folder).glob(path)) or whole.with_name(f"{whole.name}.py").exists():
+            return True
+        if inside.exists() and re.search(
+            rf"^\s*(?:class |(?:async )?def )?{name}\b", inside.read_text(), re.MULTILINE
+        ):
+            return True
+    return False
+
+
+def test_every_path_that_is_written_exists() -> None:
+    written = {
+        (path.relative_to(ROOT), word)
+        for path in documents()
+        for word in prose(path)
+        if PATH.fullmatch(word) and word not in NOT_OURS
+    }
+    assert len(written) > 150
+    assert sorted(f"{path}: {word}" for path, word in written if not is_there(word)) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["core/merg", "core/entities.FIELD", "tests/unit/core/test_merges.py", "bridges/"]
+)
+def test_a_path_that_is_not_there_is_found(path: str) -> None:
+    assert is_there(path) is (path == "bridges/")
+
+
 def alerts() -> list[dict[str, Any]]:
     groups = yaml.safe_load(ALERTS.read_text())["spec"]["groups"]
     return [rule for group in groups for rule in group["rules"]]
