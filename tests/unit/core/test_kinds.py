@@ -1,4 +1,4 @@
-"""What every kind must have. A new one fails here until it has it; CONTRIBUTING's recipe says in which order."""
+"""What every kind must have. A new one fails here until it has it; CONTRIBUTING has the order."""
 
 from __future__ import annotations
 
