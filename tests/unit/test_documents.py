@@ -195,6 +195,28 @@ def test_each_alarm_has_its_section_in_the_alarms_order() -> None:
         assert words == ["Meaning", "Check", "Cure"], name
 
 
+def index() -> list[tuple[set[str], set[str]]]:
+    """The rows of the runbook's first table: the alarms and the tasks that each links to."""
+    table = RUNBOOK.read_text().partition("\n# What you see\n")[2].partition("\n# ")[0]
+    rows = [re.findall(r"\]\(#([\w-]+)\)", line) for line in table.splitlines()[2:]]
+    alarms = {anchor(name) for name in part("Alarms")}
+    return [(set(row) & alarms, set(row) - alarms) for row in rows]
+
+
+def test_every_alarm_is_found_by_what_one_sees() -> None:
+    found = [alarm for alarms, _ in index() for alarm in alarms]
+    assert sorted(found) == sorted(anchor(name) for name in part("Alarms"))
+
+
+@pytest.mark.parametrize("task", part("Tasks"))
+def test_every_task_is_found_by_an_alarm_s_name(task: str) -> None:
+    link = f"(#{anchor(task)})"
+    told = [name for name in part("Alarms") if link in section(name)]
+    beside = [alarms for alarms, tasks in index() if alarms and anchor(task) in tasks]
+    assert told or beside, f"no alarm leads to it, in its section or in the table at the top: {task}"
+    assert anchor(task) in {one for _, tasks in index() for one in tasks}
+
+
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_each_alarm_links_to_its_section_and_its_commands_exist(rule: dict[str, Any]) -> None:
     file, _, place = rule["annotations"]["runbook_url"].partition("#")
