@@ -28,8 +28,9 @@ for step in sys.argv[1:]:
 print(here or "")' "$@"
 }
 
+set -f  # rule=* is no pattern of files
 # shellcheck disable=SC2046  # each word is a parameter
-set -f -- $(sed -n 's/^create rolepermission .* permission=\(.*\) rule=\(.*\)$/\1 \2/p' "$rules" |
+set -- $(sed -n 's/^create rolepermission .* permission=\(.*\) rule=\(.*\)$/\1 \2/p' "$rules" |
     awk '{print "rules[" NR-1 "].rule=" $2, "rules[" NR-1 "].permission=" $1}')
 role=$(cloud import role name=region-sync type=Admin forced=true description="Region Sync" "$@" | value role id)
 user=$(cloud list users listall=true username=region-sync | value user username=region-sync id)

@@ -18,7 +18,7 @@ from tests.e2e.shell import DIFFERENT, Shell
 
 START_LIMIT_S: Final = 180.0
 NAMES: Final = ("berlin", "tokyo")
-ANEW: Final = "  # and start `region-sync run` anew"
+ANEW: Final = "  # and `region-sync run` again"
 RUNS: Final = '"message": "running: '
 
 
