@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -59,8 +60,8 @@ class Shell:
         return said
 
     async def until_equal(self, text: str) -> None:
-        """Again as long as its last line, `verify`, says that something differs."""
-        assert text.endswith("region-sync verify")
+        """Again as long as its last line, `verify` or `plan`, says that something differs."""
+        assert re.search(r"^region-sync (verify|plan)\b", text.splitlines()[-1])
         for _ in range(TRIES):
             code, said = await self.types(text)
             if code == 0:

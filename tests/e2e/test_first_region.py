@@ -90,9 +90,10 @@ async def test_from_nothing_to_two_equal_regions(tmp_path: Path) -> None:
         assert "logged in as region-sync of account region-sync" in said
         assert "commands are allowed" in said and "fail" not in said
 
-        scanning, joining = first
+        scanning, knowing, joining = first
         async with newcomer.running():
             await shell.does(scanning)
+            await shell.until_equal(knowing)
             code, said = await shell.types(joining)
             assert code == DIFFERENT
             assert "createAccount(account=acme" in said and "also goes to berlin" in said
