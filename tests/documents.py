@@ -7,6 +7,7 @@ program, and by those that carry them out.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ _FENCE: Final = re.compile(r"^\s*```")
 
 @dataclass(frozen=True)
 class Block:
-    """`lines`: without what it is indented by."""
+    """`lines`: without what all of them are indented by."""
 
     heading: str
     lines: tuple[str, ...]
@@ -39,10 +40,10 @@ def blocks(path: Path) -> list[Block]:
     for line in path.read_text().splitlines():
         if _FENCE.match(line):
             if inside is not None:
-                found.append(Block(heading, tuple(inside)))
+                found.append(Block(heading, tuple(textwrap.dedent("\n".join(inside)).splitlines())))
             inside = [] if inside is None else None
         elif inside is not None:
-            inside.append(line.strip())
+            inside.append(line.rstrip())
         elif title := _HEADING.match(line):
             heading = title[1]
     assert inside is None, f"{path}: a block has no end"

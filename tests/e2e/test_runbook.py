@@ -3,10 +3,6 @@ folder of an installation that runs."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,20 +15,17 @@ from pipeline.outbox.engine import migrate, open_database
 from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from tests.documents import ROOT, blocks
 from tests.e2e.harness import (
-    COMMAND_LIMIT_S,
     SYNC,
     Person,
     Processes,
-    environment,
     people,
     settled,
     tree,
     until,
 )
+from tests.e2e.shell import Shell
 
 START_LIMIT_S: Final = 180.0
-TRIES: Final = 60
-DIFFERENT: Final = 2
 
 
 def written(heading: str) -> list[tuple[str, ...]]:
@@ -48,11 +41,7 @@ class Operator:
     def __init__(self, folder: Path, regions: Sequence[SimulatedRegion], settings: dict[str, Any]) -> None:
         self.folder, self.regions, self.settings = folder, regions, settings
         self.url = f"sqlite:///{folder}/region-sync.db"
-        programs = folder / "bin"
-        programs.mkdir()
-        (programs / "region-sync").write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline "$@"\n')
-        (programs / "region-sync").chmod(0o755)
-        self._environment = environment() | {"PATH": f"{programs}:{os.environ['PATH']}"}
+        self._shell = Shell(folder, {"region-sync": "pipeline"})
         migrate(self.url)
         self.settings_file = folder / "regions.yaml"
         self.processes: Processes | None = None
@@ -82,29 +71,15 @@ class Operator:
 
     async def types(self, line: str) -> int:
         """Its exit code."""
-        done = await asyncio.to_thread(
-            subprocess.run,
-            ["/bin/sh", "-c", line],
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            timeout=COMMAND_LIMIT_S,
-        )
-        said = f"{line}\n{done.stdout.decode()}\n{done.stderr.decode()}"
-        assert "Traceback" not in said, said
-        assert done.returncode in (0, DIFFERENT), said
-        return done.returncode
+        code, _ = await self._shell.types(line)
+        return code
 
     async def types_all(self, lines: Sequence[str]) -> list[int]:
         return [await self.types(line) for line in lines]
 
     async def types_until_equal(self, lines: Sequence[str]) -> None:
         """The block, again as long as its last line, `verify`, says that something differs."""
-        assert lines[-1] == "region-sync verify"
-        for _ in range(TRIES):
-            if (await self.types_all(lines))[-1] == 0:
-                return
-        raise AssertionError(f"not equal after {TRIES} times")
+        await self._shell.until_equal("\n".join(lines))
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.services.errors import ServiceUnavailable
+from tests.services.quiet import quietly
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 TRIES = 3
@@ -72,15 +73,10 @@ def install(packages: Sequence[str], units: Sequence[str]) -> None:
 def _apt(arguments: Sequence[str]) -> str | None:
     """Run apt-get; None if it went well, else its last words."""
     try:
-        done = subprocess.run(
+        done = quietly(
             ["apt-get", "-q", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120", *arguments],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=INSTALL_LIMIT_S,
-            check=False,
+            INSTALL_LIMIT_S,
+            variables={"DEBIAN_FRONTEND": "noninteractive"},
         )
     except subprocess.TimeoutExpired:
         return f"apt-get {arguments[0]} took more than {INSTALL_LIMIT_S} s"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from tests.services import debian
 from tests.services.errors import ServiceUnavailable
+from tests.services.quiet import quietly
 
 MODULES = Path(__file__).with_name("go_modules")
 TRIES = 3
@@ -92,17 +92,7 @@ def _go(arguments: list[str], folder: Path, limit_s: float) -> str:
         raise ServiceUnavailable("go is missing: the programs that check k8s/ are built with it")
     nice = ["nice", "-n", "19"] if shutil.which("nice") else []
     try:
-        done = subprocess.run(
-            [*nice, str(go), *arguments],
-            cwd=folder,
-            env={**os.environ, "GOWORK": "off"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=limit_s,
-            check=False,
-        )
+        done = quietly([*nice, str(go), *arguments], limit_s, folder=folder, variables={"GOWORK": "off"})
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServiceUnavailable(f"go {arguments[0]}: {error}") from error
     if done.returncode != 0:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.services import debian
 from tests.services.errors import ServiceUnavailable
+from tests.services.quiet import quietly
 
 OLDEST_JAVA = 17  # Kafka 4's brokers
 POM = Path(__file__).with_name("pom.xml")
@@ -99,15 +100,7 @@ def _fetch(partial: Path) -> None:
 def _run(command: list[str]) -> str | None:
     """Run it quietly; None if it went well, else its last words."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=FETCH_LIMIT_S,
-            check=False,
-        )
+        done = quietly(command, FETCH_LIMIT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else (done.stdout + done.stderr).strip()[-400:]

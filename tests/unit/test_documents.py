@@ -128,6 +128,46 @@ def test_every_link_leads_somewhere() -> None:
                 assert place in {anchor(text) for _, text in headings(other)}, f"{path.name}: {target}"
 
 
+PATH = re.compile(r"[\w.-]+(?:/[\w.*-]+)+/?")
+BELOW = ("", "pipeline", "docs", "k8s", "k8s/overlays/example")
+"""Whose folders a path may begin in."""
+NOT_OURS = {"acme/sales", "META-INF/cloudstack/event"}
+"""A domain, and a folder of CloudStack's."""
+
+
+def is_there(path: str) -> bool:
+    """A file, a folder, a module without its ending, or a name in one."""
+    for folder in BELOW:
+        whole = ROOT / folder / path
+        module, _, name = path.rpartition(".")
+        inside = ROOT / folder / f"{module}.py"
+        if any((ROOT / folder).glob(path)) or whole.with_name(f"{whole.name}.py").exists():
+            return True
+        if inside.exists() and re.search(
+            rf"^\s*(?:class |(?:async )?def )?{name}\b", inside.read_text(), re.MULTILINE
+        ):
+            return True
+    return False
+
+
+def test_every_path_that_is_written_exists() -> None:
+    written = {
+        (path.relative_to(ROOT), word)
+        for path in documents()
+        for word in prose(path)
+        if PATH.fullmatch(word) and word not in NOT_OURS
+    }
+    assert len(written) > 150
+    assert sorted(f"{path}: {word}" for path, word in written if not is_there(word)) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["core/merg", "core/entities.FIELD", "tests/unit/core/test_merges.py", "bridges/"]
+)
+def test_a_path_that_is_not_there_is_found(path: str) -> None:
+    assert is_there(path) is (path == "bridges/")
+
+
 def alerts() -> list[dict[str, Any]]:
     groups = yaml.safe_load(ALERTS.read_text())["spec"]["groups"]
     return [rule for group in groups for rule in group["rules"]]
@@ -153,6 +193,28 @@ def test_each_alarm_has_its_section_in_the_alarms_order() -> None:
     for name in part("Alarms"):
         words = re.findall(r"^\*\*(\w+)\.\*\* \S", section(name), re.MULTILINE)
         assert words == ["Meaning", "Check", "Cure"], name
+
+
+def index() -> list[tuple[set[str], set[str]]]:
+    """The rows of the runbook's first table: the alarms and the tasks that each links to."""
+    table = RUNBOOK.read_text().partition("\n# What you see\n")[2].partition("\n# ")[0]
+    rows = [re.findall(r"\]\(#([\w-]+)\)", line) for line in table.splitlines()[2:]]
+    alarms = {anchor(name) for name in part("Alarms")}
+    return [(set(row) & alarms, set(row) - alarms) for row in rows]
+
+
+def test_every_alarm_is_found_by_what_one_sees() -> None:
+    found = [alarm for alarms, _ in index() for alarm in alarms]
+    assert sorted(found) == sorted(anchor(name) for name in part("Alarms"))
+
+
+@pytest.mark.parametrize("task", part("Tasks"))
+def test_every_task_is_found_by_an_alarm_s_name(task: str) -> None:
+    link = f"(#{anchor(task)})"
+    told = [name for name in part("Alarms") if link in section(name)]
+    beside = [alarms for alarms, tasks in index() if alarms and anchor(task) in tasks]
+    assert told or beside, f"no alarm leads to it, in its section or in the table at the top: {task}"
+    assert anchor(task) in {one for _, tasks in index() for one in tasks}
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])

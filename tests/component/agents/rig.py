@@ -106,6 +106,15 @@ class Rig:
         self.worker.start()
         self._running = asyncio.create_task(self.worker.work())
 
+    async def read_by(self, resources: Resources) -> None:
+        """A fresh worker that reads the region so; what was called before is forgotten."""
+        await self.end()
+        await resources.start()
+        watch = Watch(self.desk.tenure, self.desk.report, self.desk.signs)
+        self.desk = Desk(resources, self.desk.store, cast(Publisher, self.kafka), self.clock, watch)
+        self.begin()
+        self.region.calls.clear()
+
     async def end(self) -> None:
         await self.worker.stop()
         if self._running is not None:

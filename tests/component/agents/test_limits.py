@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.observe import Observer
-from pipeline.agents.publish import Publisher
-from pipeline.agents.region import RegionWorker
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
@@ -48,13 +45,7 @@ OPEN = dict.fromkeys(DOMAIN_LIMITS, UNLIMITED)
 
 async def tell_limits(rig: Rig, *, limits: bool = True) -> None:
     """A fresh worker under this setting."""
-    await rig.end()
-    resources = Resources(rig.desk.client, limits=limits)
-    await resources.start()
-    watch = Watch(rig.desk.tenure, rig.desk.report, rig.desk.signs)
-    rig.desk = Desk(resources, rig.desk.store, cast(Publisher, rig.kafka), rig.clock, watch)
-    rig.begin_with(RegionWorker(rig.desk, 4))
-    rig.region.calls.clear()
+    await rig.read_by(Resources(rig.desk.client, limits=limits))
 
 
 def with_limits(seen: Observation, told: Mapping[str, str], time: int) -> Observation:
@@ -256,6 +247,16 @@ async def corrected(rig: Rig) -> None:
     assert confirmed(rig, "acc").items() >= DEFAULTS.items()
 
 
+async def killed_before_it_tells(rig: Rig) -> Desired:
+    """The account is made, and nobody has heard of that; another worker has begun."""
+    desired, *_ = rig.merge(far_account(rig))
+    rig.kafka.dies_at = topics.OBSERVATIONS
+    with pytest.raises(Killed):
+        await rig.give(desired)
+    await rig.restart()
+    return desired
+
+
 async def test_other_defaults_at_creation_are_nobody_s_change(rig: Rig) -> None:
     await made_under_other_defaults(rig)
     await rig.tell(far_account(rig))
@@ -265,11 +266,7 @@ async def test_other_defaults_at_creation_are_nobody_s_change(rig: Rig) -> None:
 
 async def test_nor_are_they_where_the_worker_died_before_it_could_tell(rig: Rig) -> None:
     await made_under_other_defaults(rig)
-    desired, *_ = rig.merge(far_account(rig))
-    rig.kafka.dies_at = topics.OBSERVATIONS
-    with pytest.raises(Killed):
-        await rig.give(desired)
-    await rig.restart()
+    desired = await killed_before_it_tells(rig)
     rig.clock.now += 60_000
     await rig.give(desired)
     rig.merge(*rig.observed())
@@ -278,11 +275,7 @@ async def test_nor_are_they_where_the_worker_died_before_it_could_tell(rig: Rig)
 
 async def test_nor_where_a_person_s_change_of_something_else_is_read_first(rig: Rig) -> None:
     await made_under_other_defaults(rig)
-    desired, *_ = rig.merge(far_account(rig))
-    rig.kafka.dies_at = topics.OBSERVATIONS
-    with pytest.raises(Killed):
-        await rig.give(desired)
-    await rig.restart()
+    await killed_before_it_tells(rig)
     rig.api.events.clear()
     await rig.api("updateAccount", id="acc", networkdomain="n.example", domainid="dom")
     await rig.hear()

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from pipeline import wire
-from pipeline.agents.desk import Desk, Watch
 from pipeline.agents.polling import KEY
-from pipeline.agents.publish import Publisher
-from pipeline.agents.region import RegionWorker
 from pipeline.cloudstack.resources import Resources
 from pipeline.core import topics
 from pipeline.core.entities import ROOT, Kind
@@ -34,13 +31,7 @@ def role(region: str = FAR, uuid: str = "far-ops", time: int = NOW, **fields: st
 
 async def take_part(rig: Rig) -> Rig:
     """A worker of a region whose roles are synced."""
-    await rig.end()
-    resources = Resources(rig.desk.client, roles=True)
-    await resources.start()
-    watch = Watch(rig.desk.tenure, rig.desk.report, rig.desk.signs)
-    rig.desk = Desk(resources, rig.desk.store, cast(Publisher, rig.kafka), rig.clock, watch)
-    rig.begin_with(RegionWorker(rig.desk, 4))
-    rig.region.calls.clear()
+    await rig.read_by(Resources(rig.desk.client, roles=True))
     return rig
 
 

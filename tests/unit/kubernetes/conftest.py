@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipeline.sealing import new_pair
 from tests.services import manifests
 from tests.services.certificates import Authority
 from tests.services.errors import ServiceUnavailable
@@ -16,6 +18,7 @@ from tests.services.golang import KUSTOMIZE, program
 from tests.unit.kubernetes.objects import Overlay
 
 AUTHORITIES = "/etc/region-sync-authorities"
+SEALING_KEY = re.compile(r"(?<=sealing_key: )\S+")
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +37,17 @@ Open = Callable[[Path], Overlay]
 def opened(kustomize: Path, services_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Open:
     """Builds the overlay in a folder."""
     authority = Authority(tmp_path_factory.mktemp("kubernetes") / "authority")
-    for name in ("kafka", "database"):
+    for name in ("kafka", "database", "cloud-berlin"):
         shutil.copy(authority.ca, authority.folder / f"{name}.pem")
 
     def build(folder: Path) -> Overlay:
         text = (folder / "regions.yaml").read_text()
         regions = tmp_path_factory.mktemp(folder.name) / "regions.yaml"
+        private, public = new_pair()  # whoever made the example's public key has not kept the other half
+        text = SEALING_KEY.sub(public, text)
         regions.write_text(text.replace(AUTHORITIES, str(authority.folder)))
-        return Overlay(folder, manifests.build(services_cache, folder), regions)
+        values = {"SEALING_KEY": private}
+        return Overlay(folder, manifests.build(services_cache, folder), regions, values)
 
     return build
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,8 @@ class Overlay:
     objects: list[Manifest]
     regions: Path
     """Its settings, with the authorities' certificates at a place of this machine."""
+    values: dict[str, str] = field(default_factory=dict)
+    """Of those keys of secrets that can't hold just anything."""
 
     def of(self, kind: str) -> list[Manifest]:
         return [one for one in self.objects if one["kind"] == kind]
@@ -106,7 +108,11 @@ class Overlay:
         }
         example = self.folder / "external-secrets.yaml"
         for one in documents(example.read_text()) if example.exists() else ():
-            made[one["metadata"]["name"]] = {entry["secretKey"]: "x" for entry in one["spec"]["data"]}
+            made[one["metadata"]["name"]] = {
+                key: self.values.get(key, "x")
+                for entry in one["spec"]["data"]
+                for key in [entry["secretKey"]]
+            }
         return made
 
     def config(self, name: str) -> dict[str, str]:

@@ -74,12 +74,23 @@ def test_the_secrets_are_those_of_the_example(overlays: dict[str, Overlay]) -> N
         name: set(re.findall(r"`([A-Z_]+)`", keys))
         for name, keys in re.findall(r"^ +\| (.+) \| (`[A-Z_]+`.*)\|$", README, re.MULTILINE)
     }
-    said = {"bridge-tokyo": "the same with `eventlog`"}
+    said = {
+        "bridge-tokyo": "the same with `eventlog`",
+        "worker-berlin": "the same with `sealing_key` and `user_database`",
+    }
     asked = {
         said.get(name, f"`{re.sub('-(berlin|tokyo)$', '-REGION', name)}`"): set(keys)
         for name, keys in overlays["example"].secret_keys().items()
     }
     assert table == asked
+
+
+def test_every_authority_of_the_settings_is_put_where_they_look(overlays: dict[str, Overlay]) -> None:
+    (making,) = [line for line in COMMANDS if line.startswith("kubectl create configmap authorities")]
+    made = set(re.findall(r"--from-file=(\S+)", making))
+    assert made == set(
+        re.findall(r"authorities/(\S+\.pem)", (overlays["example"].folder / "regions.yaml").read_text())
+    )
 
 
 def test_the_numbers_are_those_of_the_manifests(overlays: dict[str, Overlay]) -> None:

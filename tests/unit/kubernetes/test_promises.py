@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,12 +58,15 @@ def reads_the_log(overlay: Overlay, pod: Pod) -> bool:
     return pod.component == "bridge" and settings(overlay, pod)["bus"]["source"] == "eventlog"
 
 
-def own(overlay: Overlay, pod: Pod) -> str:
-    """The port of its region's API, or of its bus, as the settings say."""
+def own(overlay: Overlay, pod: Pod) -> list[str]:
+    """The ports of its region as the settings say: of the API, or of the bus; and a worker's of the region's
+    own database."""
     one = settings(overlay, pod)
     by_api = pod.component == "worker" or reads_the_log(overlay, pod)
-    address = urlsplit(one["host"] if by_api else one["bus"]["url"].replace("${BUS_PASSWORD}", "x"))
-    return f"TCP/{address.port or 443}"
+    addresses = [one["host"] if by_api else one["bus"]["url"]]
+    addresses += [one["user_database"]] if pod.component == "worker" and "user_database" in one else []
+    found = [urlsplit(re.sub(r"\$\{\w+\}", "x", address)).port or 443 for address in addresses]
+    return sorted(f"TCP/{port}" for port in found)
 
 
 def test_nothing_is_allowed_that_no_policy_allows(overlay: Overlay) -> None:
@@ -90,19 +94,45 @@ def test_each_process_reaches_its_own_services_and_region_alone(overlay: Overlay
         if pod.region is None:
             assert rest == set(), pod.name
             continue
-        (single,) = rest
-        assert single.endswith(f" {own(overlay, pod)}"), pod.name
+        assert sorted(one.split(" ")[-1] for one in rest) == own(overlay, pod), pod.name
 
 
-def test_no_two_regions_reach_the_same_api(overlays: dict[str, Overlay]) -> None:
+def test_no_two_regions_reach_the_same_address(overlays: dict[str, Overlay]) -> None:
     overlay = overlays["example"]
     seen: dict[str, str | None] = {}
     for pod in overlay.ours():
         if pod.region is not None:
-            (single,) = reach(overlay, pod, "egress") - DNS - {KAFKA, DATABASE}
-            address, _, mask = single.split(" ")[0].partition("/")
-            assert mask == "32"
-            assert seen.setdefault(address, pod.region) == pod.region
+            for single in reach(overlay, pod, "egress") - DNS - {KAFKA, DATABASE}:
+                address, _, mask = single.split(" ")[0].partition("/")
+                assert mask == "32"
+                assert seen.setdefault(address, pod.region) == pod.region
+
+
+def test_a_region_s_own_database_is_its_worker_s_alone(overlays: dict[str, Overlay]) -> None:
+    """Its address, its password, and the key that opens what is sealed for the region."""
+    overlay = overlays["example"]
+    (with_it,) = [
+        pod
+        for pod in overlay.ours()
+        if pod.component == "worker" and "user_database" in settings(overlay, pod)
+    ]
+    ways = reach(overlay, with_it, "egress")
+    (way,) = [one for one in ways if one[0].isdigit() and one.endswith(" TCP/3306")]
+    for pod in overlay.ours():
+        mine = pod.name == with_it.name
+        given = overlay.environment(pod, pod.main)
+        secrets = {"SEALING_KEY", "USER_DATABASE_PASSWORD"}
+        assert secrets & given.keys() == (secrets if mine else set()), pod.name
+        assert (way in reach(overlay, pod, "egress")) is mine, pod.name
+    region = overlay.settings(with_it).region(str(with_it.region))
+    assert region.user_database is not None and region.sealing_private_keys
+
+
+def test_a_region_that_takes_no_part_needs_neither(overlays: dict[str, Overlay]) -> None:
+    overlay = overlays["example"]
+    (pod,) = [pod for pod in overlay.ours() if pod.name == "worker-tokyo"]
+    region = overlay.settings(pod).region("tokyo")
+    assert (region.user_database, region.sealing_private_keys) == (None, ())
 
 
 def test_who_may_come(overlay: Overlay) -> None:
