@@ -27,6 +27,7 @@ from pipeline.cli import (
     running,
     scanning,
     sealing,
+    sizing,
     standing,
     telling,
     verifying,
@@ -84,6 +85,7 @@ def build() -> typer.Typer:
         replaying,
         joining,
         sealing,
+        sizing,
         verifying,
     ):
         part.add_to(app)
