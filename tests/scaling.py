@@ -17,7 +17,6 @@ PAGE: Final = ROOT / "docs/scaling.md"
 CHANGES: Final = (1, 10, 30, 100, 300)
 REGIONS: Final = (3, 10, 50)
 LATENCIES_MS: Final = (20, 50, 250)
-NO_MORE: Final = "**"
 
 
 def tables() -> dict[str, str]:
@@ -26,8 +25,8 @@ def tables() -> dict[str, str]:
 
 
 def sizes() -> str:
-    """What to set, for usual loads. What one MariaDB does not hold is marked."""
-    head = ("changes/s", "regions", "lanes at 20 / 50 / 250 ms", "workers a region", "hubs", "partitions")
+    """What to set, by the latency of calls. What one MariaDB does not hold is marked."""
+    head = ("changes/s", "regions", "lanes", "workers a region", "hubs", "partitions")
     database = ("rows/s", "database: cores", "log MiB/s", "GiB in 30 days")
     return _table((*head, *database), (_size(c, r) for c in CHANGES for r in REGIONS))
 
@@ -35,20 +34,29 @@ def sizes() -> str:
 def _size(changes: float, regions: int) -> tuple[str, ...]:
     loads = [Load(changes, regions, latency) for latency in LATENCIES_MS]
     found = [size(load) for load in loads]
-    one = found[0]
-    mark = NO_MORE if any("MariaDB" in each.what for each in one.exhausted(loads[0])) else ""
+    one, beyond = found[0], " ".join(each.what for each in found[0].exhausted(loads[0]))
     return (
         f"{changes}",
         f"{regions}",
-        " / ".join(f"{each.lanes}" for each in found),
-        " / ".join(f"{each.workers}" for each in found),
+        _each(each.lanes for each in found),
+        _each(each.workers for each in found),
         f"{one.hubs}",
-        " / ".join(f"{each.partitions}" for each in found),
+        _each(each.partitions for each in found),
         f"{one.rows_per_s:,.0f}",
-        f"{mark}{one.database_cores:.2f}{mark}",
-        f"{mark}{one.log_mib_per_s:,.1f}{mark}",
+        _marked(f"{one.database_cores:.2f}", "MariaDB with" in beyond),
+        _marked(f"{one.log_mib_per_s:,.1f}", "MariaDB whose disk" in beyond),
         f"{one.disk_gib:,.0f}",
     )
+
+
+def _each(counts: Iterable[int]) -> str:
+    """By latency, or once where it makes no difference."""
+    said = [f"{count}" for count in counts]
+    return said[0] if len(set(said)) == 1 else " / ".join(said)
+
+
+def _marked(text: str, too_much: bool) -> str:
+    return f"**{text}**" if too_much else text
 
 
 def limits() -> str:
