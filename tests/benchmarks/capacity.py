@@ -75,8 +75,9 @@ def main(scale: float = 1.0) -> None:
     rows: list[Row] = []
     sizes: dict[str, float] = {}
     for regions, users, batch in HUBS:
-        rows += _hub(regions, max(10, int(users * scale)), batch, sizes)
-    rows += _worker(int(SECONDS * scale), sizes)
+        some = max(10, int(users * scale))
+        rows += _hub(regions, some, min(batch, some), sizes)
+    rows += _worker(max(1, int(SECONDS * scale)), sizes)
     stage.show(
         "capacity: what one unit costs, on MariaDB",
         ("unit", "units", "CPU us", "MariaDB CPU us", "statements", "transactions", "log bytes"),
