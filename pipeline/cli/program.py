@@ -28,6 +28,7 @@ from pipeline.cli import (
     running,
     scanning,
     sealing,
+    sizing,
     standing,
     telling,
     verifying,
@@ -86,6 +87,7 @@ def build() -> typer.Typer:
         replaying,
         joining,
         sealing,
+        sizing,
         verifying,
     ):
         part.add_to(app)

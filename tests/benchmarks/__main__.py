@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.benchmarks import apply, backlog, cost, fill, flat, hub, latency, relay, scan
+from tests.benchmarks import apply, backlog, capacity, cost, fill, flat, hub, latency, relay, scan
 
 BENCHMARKS: Final[Mapping[str, Callable[[], None]]] = {
     "cost": cost.main,
@@ -18,6 +18,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[], None]]] = {
     "relay": relay.main,
     "scan": scan.main,
     "fill": fill.main,
+    "capacity": capacity.main,
 }
 
 

@@ -11,10 +11,13 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.core.entities import Snapshot
 from tests.benchmarks import facts, simulated, stage
 
 LATENCY_MS: Final = 50
@@ -22,6 +25,7 @@ GOALS: Final = {16: 0.85, 64: 0.75}
 SECONDS: Final = 12
 """About how long each run takes, at full use of the lanes."""
 ORIGIN: Final = "origin"
+TARGET: Final = "target"
 LIMIT_S: Final = 240.0
 
 
@@ -61,10 +65,29 @@ def main(seconds: int = SECONDS) -> None:
 
 def _use(lanes: int, backend: str, seconds: int) -> Use:
     users = lanes * 1000 // LATENCY_MS // 2 * seconds
+    with waiting(users, lanes, backend) as work, working(work) as worker:
+        return _middle(Use(lanes, backend, 0, 0, 0), users, work.region, worker)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Users' changes that wait for a worker, in Kafka and in the outbox; each is in the region already, with
+    the value before."""
+
+    brokers: str
+    url: str
+    region: simulated.Simulated
+    users: list[Snapshot]
+    file: Path
+
+
+@contextmanager
+def waiting(users: int, lanes: int, backend: str) -> Iterator[Work]:
+    """One change for each of so many users."""
     with (
         stage.kafka() as brokers,
         stage.database(backend) as url,
-        simulated.region("target", users, LATENCY_MS, lanes) as region,
+        simulated.region(TARGET, users, LATENCY_MS, lanes) as region,
         tempfile.TemporaryDirectory() as folder,
     ):
         made = stage.settings(brokers, url, [stage.Place(ORIGIN), region.place])
@@ -72,13 +95,18 @@ def _use(lanes: int, backend: str, seconds: int) -> Use:
         place = region.place
         held = asyncio.run(facts.held(place.endpoint, place.apikey, place.secretkey))
         with stage.engine_of(url) as engine:
-            known = facts.Facts(engine, (ORIGIN, "target"))
+            known = facts.Facts(engine, (ORIGIN, TARGET))
             known.agree(held)
             facts.send(brokers, known.observe(facts.changed(ORIGIN, facts.users_of(held), 1)))
-        file = stage.written(made, Path(folder))
-        arguments = ["-m", "pipeline", "worker", "region", "--region", "target", "-c", str(file)]
-        with stage.process(Path(folder), arguments) as worker:
-            return _middle(Use(lanes, backend, 0, 0, 0), users, region, worker)
+        yield Work(brokers, url, region, facts.users_of(held), stage.written(made, Path(folder)))
+
+
+@contextmanager
+def working(work: Work) -> Iterator[stage.Process]:
+    """The region's worker."""
+    arguments = ["-m", "pipeline", "worker", "region", "--region", TARGET, "-c", str(work.file)]
+    with stage.process(work.file.parent, arguments) as worker:
+        yield worker
 
 
 def _middle(use: Use, users: int, region: simulated.Simulated, worker: stage.Process) -> Use:

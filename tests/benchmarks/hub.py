@@ -64,27 +64,40 @@ def main(events: int = EVENTS) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user who is made, and changed again and again."""
+
+    number: int
+    uuid: str
+    parent: str
+
+    def fields(self, turn: int) -> dict[str, str]:
+        return {
+            "name": f"user{self.number}",
+            "firstname": "First",
+            "lastname": "Last",
+            "email": f"user{self.number}.{turn}@example.org",
+            "timezone": "",
+            "state": "enabled",
+            "parent": self.parent,
+        }
+
+
+def people(count: int) -> list[Person]:
+    """So many, in a few accounts."""
+    accounts = [str(uuid.uuid4()) for _ in range(ACCOUNTS)]
+    return [Person(number, str(uuid.uuid4()), accounts[number % ACCOUNTS]) for number in range(count)]
+
+
 def _observations(events: int) -> list[Observation]:
     now = now_ms()
-    accounts = [str(uuid.uuid4()) for _ in range(ACCOUNTS)]
-    users = [str(uuid.uuid4()) for _ in range(events // EACH)]
+    users = people(events // EACH)
     return [
-        Observation("r1", Kind.USER, user, _user(number, turn, accounts), now + turn, "USER.UPDATE")
+        Observation("r1", Kind.USER, user.uuid, user.fields(turn), now + turn, "USER.UPDATE")
         for turn in range(EACH)
-        for number, user in enumerate(users)
+        for user in users
     ]
-
-
-def _user(number: int, turn: int, accounts: Sequence[str]) -> dict[str, str]:
-    return {
-        "name": f"user{number}",
-        "firstname": "First",
-        "lastname": "Last",
-        "email": f"user{number}.{turn}@example.org",
-        "timezone": "",
-        "state": "enabled",
-        "parent": accounts[number % ACCOUNTS],
-    }
 
 
 def _like(one: Observation) -> Desired:

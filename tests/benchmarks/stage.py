@@ -7,6 +7,7 @@ topics and groups are fixed and another run's messages would be taken for this o
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,11 +18,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import sqlalchemy
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
@@ -102,9 +105,16 @@ class Place:
     bus: Mapping[str, str] | None = None
 
 
-def settings(brokers: str, database_url: str, places: Sequence[Place]) -> Settings:
-    """The settings of a pipeline between these regions, `brokers` being `embedded` or an address."""
+def settings(
+    brokers: str,
+    database_url: str,
+    places: Sequence[Place],
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> Settings:
+    """The settings of a pipeline between these regions, `brokers` being `embedded` or an address. `more`:
+    what other keys of the settings are to say."""
     tree: dict[str, object] = {
+        **more,
         "kafka": brokers,
         "database": database_url,
         "regions": [
@@ -129,13 +139,15 @@ def make_topics(made: Settings) -> None:
 def written(made: Settings, folder: Path) -> Path:
     """The settings as the file that a process reads; YAML takes JSON."""
     file = folder / "regions.yaml"
-    text = made.model_dump_json(exclude_none=True)
-    for region in made.regions:  # a dump hides secrets
-        for secret in (region.api_key, region.secret_key, region.bus.url):
-            if secret is not None:
-                text = text.replace("**********", secret.get_secret_value(), 1)
+    told = made.model_dump(exclude_none=True, exclude={"kafka_options"})  # a broker here needs none
+    text = json.dumps(told, default=_plain)
     file.write_text(text)
     return file
+
+
+def _plain(value: object) -> str:
+    """What JSON has no form for; secrets as they are, since a process is to use them."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +160,7 @@ class Process:
     @property
     def cpu_s(self) -> float:
         """Seconds of CPU that it and its threads have used."""
-        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_s(self.popen.pid)
 
     @property
     def peak_mib(self) -> float:
@@ -176,6 +187,12 @@ def process(folder: Path, arguments: Sequence[str]) -> Iterator[Process]:
             except subprocess.TimeoutExpired:
                 popen.kill()
                 popen.wait()
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process and its threads have used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def memory_kib(what: str, pid: int | str = "self") -> int:
