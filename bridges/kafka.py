@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -177,7 +178,9 @@ class KafkaSink:
 class Unread:
     """Whether a region's events leave room: no partition holds `bound` or more that its worker has not read.
 
-    For a Kafka that forgets (the embedded one keeps about 5 MiB of a partition).
+    For a Kafka that forgets (the embedded one keeps about 5 MiB of a partition). Who waits for `has_room` may
+    be cancelled, and its thread goes on: `close` lets that end first, since librdkafka does not bear to be
+    closed under a call.
     """
 
     def __init__(self, bootstrap: str, options: Mapping[str, str], region: str, bound: int) -> None:
@@ -193,9 +196,15 @@ class Unread:
                 "logger": log.getChild("librdkafka"),
             }
         )
+        self._calling = Lock()
+        self._closed = False
 
     def has_room(self) -> bool:
         """Blocks for some milliseconds; False as well while Kafka does not answer."""
+        with self._calling:
+            return not self._closed and self._has_room()
+
+    def _has_room(self) -> bool:
         try:
             found = self._consumer.list_topics(self._topic, timeout=_ANSWER_LIMIT_S).topics[self._topic]
             wanted = [TopicPartition(self._topic, number) for number in found.partitions]
@@ -207,8 +216,10 @@ class Unread:
             return False
 
     def close(self) -> None:
-        """Let go of Kafka."""
-        self._consumer.close()
+        """Let go of Kafka, after the call under way."""
+        with self._calling:
+            self._closed = True
+            self._consumer.close()
 
     def _unread(self, partition: TopicPartition) -> int:
         low, high = self._consumer.get_watermark_offsets(partition, timeout=_ANSWER_LIMIT_S)

@@ -155,7 +155,7 @@ async def _demo(options: DemoOptions) -> int:
                 if not (options.exit or stop.is_set()):
                     console.print(_still_running(file_in(Path(folder)), options), soft_wrap=True)
                     await stop.wait()
-                progress.close()
+                await asyncio.to_thread(progress.close)
     return 0 if verdict.converged else 1
 
 

@@ -109,4 +109,4 @@ async def _mark(settings: Settings, region: Region, wires: Wires, store: GapStor
     finally:
         following.cancel()
         await asyncio.wait({following})
-        progress.close()
+        await asyncio.to_thread(progress.close)

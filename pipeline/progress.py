@@ -7,8 +7,10 @@ the embedded mode, whose watermark may only move over events that were merged; `
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, KafkaException, TopicPartition
@@ -36,31 +38,33 @@ Offsets = dict[int, int]
 
 
 class Progress:
-    """Asks the broker; consumes nothing. Not for the event loop: every method waits for the network."""
+    """Asks the broker; consumes nothing. Not for the event loop: every method waits for the network. Raises
+    `TemporaryError`.
+
+    Who waits for a method may be cancelled, and its thread goes on: `close` lets that end first, since
+    librdkafka does not bear to be closed under a call.
+    """
 
     def __init__(self, brokers: str, options: Mapping[str, str]) -> None:
         self._brokers = {**options, "bootstrap.servers": brokers, "log_level": "2"}
         self._consumers: dict[str, Consumer] = {}
+        self._calling = Lock()
+        self._closed = False
 
     def ends(self, topic: str) -> Offsets:
-        """Where each partition ends now. Raises `TemporaryError`."""
-        consumer = self._consumer("region-sync.progress")
-        try:
+        """Where each partition ends now."""
+        with self._call("region-sync.progress") as consumer:
             listed = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
             return {
                 number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_S)[1]
                 for number in listed.partitions
             }
-        except KafkaException as error:
-            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
 
     def committed(self, group: str, topic: str, partitions: Mapping[int, int]) -> Offsets:
-        """How far the group has acknowledged; 0 where it has not begun. Raises `TemporaryError`."""
+        """How far the group has acknowledged; 0 where it has not begun."""
         wanted = [TopicPartition(topic, number) for number in partitions]
-        try:
-            found = self._consumer(group).committed(wanted, timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
+        with self._call(group) as consumer:
+            found = consumer.committed(wanted, timeout=TIMEOUT_S)
         return {one.partition: max(one.offset, 0) for one in found}
 
     def lag(self, group: str, topic: str) -> int:
@@ -75,16 +79,25 @@ class Progress:
         return all(done.get(number, 0) >= end for number, end in ends.items())
 
     def close(self) -> None:
-        for consumer in self._consumers.values():
-            consumer.close()
-        self._consumers.clear()
+        """Waits for the call under way."""
+        with self._calling:
+            self._closed = True
+            for consumer in self._consumers.values():
+                consumer.close()
+            self._consumers.clear()
 
-    def _consumer(self, group: str) -> Consumer:
-        if group not in self._consumers:
-            self._consumers[group] = Consumer(
-                {**self._brokers, "group.id": group, "enable.auto.commit": False}
-            )
-        return self._consumers[group]
+    @contextmanager
+    def _call(self, group: str) -> Iterator[Consumer]:
+        with self._calling:
+            if self._closed:
+                raise TemporaryError("Kafka: nobody asks any more")
+            if group not in self._consumers:
+                own = {"group.id": group, "enable.auto.commit": False}
+                self._consumers[group] = Consumer({**self._brokers, **own})
+            try:
+                yield self._consumers[group]
+            except KafkaException as error:
+                raise TemporaryError(f"Kafka: {error.args[0].str()}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ async def pipeline(
                 task.cancel()
             await asyncio.gather(*(bridge.stop() for bridge in bridges))
             await within_limit([app.stop() for app in apps], exit_code(apps) or 1)
-            progress.close()
+            await asyncio.to_thread(progress.close)
 
 
 @contextmanager
