@@ -148,8 +148,7 @@ class Process:
     @property
     def cpu_s(self) -> float:
         """Seconds of CPU that it and its threads have used."""
-        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_s(self.popen.pid)
 
     @property
     def peak_mib(self) -> float:
@@ -176,6 +175,12 @@ def process(folder: Path, arguments: Sequence[str]) -> Iterator[Process]:
             except subprocess.TimeoutExpired:
                 popen.kill()
                 popen.wait()
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process and its threads have used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def memory_kib(what: str, pid: int | str = "self") -> int:
