@@ -28,7 +28,6 @@ PLAIN: Final = (
     exp.Var,
     exp.TableAlias,
     exp.Schema,
-    exp.Tuple,
     exp.From,
     exp.Where,
     exp.Star,
@@ -70,17 +69,16 @@ NAMED: Final[dict[type[exp.Expression], str]] = {
     exp.Escape: "LIKE … ESCAPE",
     exp.Exists: "EXISTS (subquery)",
     exp.Group: "GROUP BY",
-    exp.Insert: "INSERT",
     exp.Is: "IS NULL, IS true",
     exp.JSONTable: "JSON_TABLE()",
     exp.Like: "LIKE",
     exp.NotNullColumnConstraint: "NOT NULL",
+    exp.Offset: "LIMIT … OFFSET",
     exp.OnConflict: "INSERT … ON DUPLICATE KEY UPDATE",
     exp.PrimaryKey: "PRIMARY KEY",
     exp.Returning: "INSERT … RETURNING",
     exp.Rollback: "ROLLBACK",
     exp.StrPosition: "LOCATE()",
-    exp.Union: "UNION",
     exp.UniqueColumnConstraint: "UNIQUE",
     exp.Update: "UPDATE",
 }
@@ -106,7 +104,7 @@ def features(statement: str) -> set[str]:
         found.add("STRAIGHT_JOIN")
     for node in tree.walk():
         found.update(_names(node))
-    return found
+    return found or {statement}  # a statement that the parser takes for an expression
 
 
 def assignments(statement: str) -> list[tuple[str, set[str]]]:
@@ -163,8 +161,22 @@ def _select(node: exp.Select) -> set[str]:
 
 def _of(node: exp.Expression, name: str) -> set[str]:
     """A part that means more to a server in a statement that writes."""
-    writes = next((kind for kind in (exp.Update, exp.Delete) if isinstance(node.parent, kind)), None)
-    return {f"{writes.__name__.upper()} … {name}" if writes else name}
+    owner = node.find_ancestor(exp.Select, exp.Update, exp.Delete)
+    writes = isinstance(owner, exp.Update | exp.Delete)
+    return {f"{type(owner).__name__.upper()} … {name}" if writes else name}
+
+
+def _insert(node: exp.Insert) -> set[str]:
+    names = {"INSERT IGNORE" if node.args.get("ignore") else "INSERT"}
+    return names | ({"INSERT … SELECT"} if isinstance(node.expression, exp.Select) else set())
+
+
+def _tuple(node: exp.Tuple) -> set[str]:
+    return {"row values compared"} if isinstance(node.parent, exp.Predicate) and not _is_in(node) else set()
+
+
+def _is_in(node: exp.Tuple) -> bool:
+    return isinstance(node.parent, exp.In)
 
 
 def _join(node: exp.Join) -> set[str]:
@@ -221,6 +233,7 @@ _READERS: Final[dict[type[exp.Expression], Callable[[Any], set[str]]]] = {
     exp.If: lambda node: set() if isinstance(node.parent, exp.Case) else {"IF()"},
     exp.In: _in,
     exp.Join: _join,
+    exp.Insert: _insert,
     exp.Limit: lambda node: _of(node, "LIMIT"),
     exp.Lock: _lock,
     exp.Order: lambda node: _of(node, "ORDER BY"),
@@ -228,5 +241,7 @@ _READERS: Final[dict[type[exp.Expression], Callable[[Any], set[str]]]] = {
     exp.SessionParameter: lambda node: {f"SELECT @@{node.name}"},
     exp.Show: lambda node: {f"SHOW {node.name}"},
     exp.Subquery: _subquery,
+    exp.Tuple: _tuple,
+    exp.Union: lambda node: {"UNION" if node.args.get("distinct") else "UNION ALL"},
     exp.Values: _rows,
 }
