@@ -141,7 +141,7 @@ def _settings(scope: str, said: str) -> Iterator[str]:
         yield scope + name
 
 
-def _names(node: exp.Expression) -> set[str]:
+def _names(node: Any) -> set[str]:
     read: Callable[[Any], set[str]] | None = _READERS.get(type(node))
     if read is not None:
         return read(node)
