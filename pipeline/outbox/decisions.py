@@ -19,7 +19,7 @@ from pipeline.core.records import Observation, Position
 from pipeline.outbox.columns import UUID_MAX
 from pipeline.outbox.engine import reading, writing
 from pipeline.outbox.journal_schema import CAUSE_MAX, decision
-from pipeline.outbox.statements import cut, insert_new
+from pipeline.outbox.statements import chunks, cut, insert_new
 
 KEPT_MS: Final = 30 * 24 * 3_600_000
 """Older ones are deleted, unless the settings say otherwise."""
@@ -116,8 +116,8 @@ class DecisionStore:
         self._kept_ms = kept_ms
 
     def prune(self, now: int, kept_rows: int = KEPT_ROWS) -> int:
-        """Delete the oldest, at most `PRUNED_ROWS`; how many there were. Ids and times grow together. Raises
-        `TemporaryError`."""
+        """Delete the oldest, at most `PRUNED_ROWS`; how many there were. Ids and times grow together,
+        nearly: a young one between old ones stays. Raises `TemporaryError`."""
         with reading(self._engine) as connection:
             newest = connection.execute(select(func.max(decision.c.id))).scalar_one() or 0
             query = select(decision.c.id, decision.c.time).order_by(decision.c.id).limit(PRUNED_ROWS)
@@ -125,7 +125,8 @@ class DecisionStore:
         old = [id_ for id_, time in oldest if time < now - self._kept_ms or id_ <= newest - kept_rows]
         if old:
             with writing(self._engine) as connection:
-                connection.execute(delete(decision).where(decision.c.id.between(old[0], old[-1])))
+                for chunk in chunks(old):
+                    connection.execute(delete(decision).where(decision.c.id.in_(chunk)))
         return len(old)
 
 

@@ -57,9 +57,20 @@ PASSING: Final = frozenset(
         2055,  # lost in mid-query
         3024,  # the statement took too long
         4031,  # disconnected for being idle
+        8002,  # TiDB from here on; 8002, 8005, 8022: a conflict found at the commit, rolled back
+        8005,
+        8022,
+        8027,  # 8027, 8028: tables were changed meanwhile
+        8028,
+        9001,  # 9001 to 9005: a part of the cluster is late, busy, or away
+        9002,
+        9003,
+        9004,
+        9005,
+        9007,  # a conflict found at the commit
     }
 )
-"""MariaDB's and MySQL's error numbers that may not come again (mysqld_error.h, errmsg.h)."""
+"""Error numbers that may not come again, of MariaDB and MySQL (mysqld_error.h, errmsg.h), and of TiDB."""
 
 FULL_DISK: Final = re.compile(r"no space left on device|(?:errno|errcode|got error):? \"?28\b", re.IGNORECASE)
 """What any error says that came of a full disk, whatever its number (1030, 1005, 3 among others)."""

@@ -7,7 +7,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Connection, RowMapping, Select, Table, and_, func, literal_column, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Dialect,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import mysql, sqlite
 
 from pipeline.outbox.schema import NAME_MAX
@@ -49,7 +61,10 @@ def _by_key(
     connection: Connection, query: Select[Any], key: Sequence[Column[Any]], keys: list[tuple[Any, ...]]
 ) -> Select[Any]:
     """The keys as a table of their own, joined: each is looked up by index. For a list of tuples SQLite reads
-    the whole table, and MariaDB compares every row with one tuple after the other."""
+    the whole table, and MariaDB compares every row with one tuple after the other. Others look each of these
+    up by index."""
+    if connection.dialect.name != "sqlite" and not has_json_table(connection.dialect):
+        return query.where(tuple_(*key).in_(keys))
     listed = json.dumps(keys, ensure_ascii=False)
     if connection.dialect.name == "sqlite":
         each = func.json_each(listed).table_valued("value")
@@ -63,6 +78,11 @@ def _by_key(
     wanted = func.json_table(listed, literal_column(f"'$[*]' COLUMNS ({types})")).table_valued(*names)
     joined = query.join_from(wanted, key[0].table, and_(*map(Column.__eq__, key, wanted.c)))
     return joined.prefix_with("STRAIGHT_JOIN")
+
+
+def has_json_table(dialect: Dialect) -> bool:
+    """MariaDB has it. What answers as MySQL does may be one that has not: TiDB is (docs/database.md)."""
+    return bool(getattr(dialect, "is_mariadb", False))
 
 
 def cut(text: str, limit: int) -> str:

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.benchmarks import apply, backlog, capacity, cost, fill, flat, hub, latency, relay, scan
+from tests.benchmarks import apply, backlog, capacity, cost, database, fill, flat, hub, latency, relay, scan
 
 BENCHMARKS: Final[Mapping[str, Callable[[], None]]] = {
     "cost": cost.main,
     "apply": apply.main,
     "hub": hub.main,
     "backlog": backlog.main,
+    "database": database.main,
     "latency": latency.main,
     "flat": flat.main,
     "relay": relay.main,

@@ -8,8 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine, make_url, select, text, update
+from sqlalchemy.exc import OperationalError
 
+from pipeline.cli.failures import explain
+from pipeline.cli.options import FAILED
 from pipeline.core.errors import TemporaryError
+from pipeline.outbox import engine as engine_module
 from pipeline.outbox.audit import AuditStore
 from pipeline.outbox.engine import IDLE_LIMIT_S, migrate, open_database, reading, writing
 from pipeline.outbox.schema import watermark
@@ -126,3 +130,29 @@ def test_who_is_stopped_in_the_middle_of_a_transaction_loses_its_locks(
     with pytest.raises(TemporaryError):
         stopped()
     assert audit.watermark("a") == 7
+
+
+def test_a_session_variable_that_the_server_does_not_know_is_one_sentence(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another engine in MariaDB's place; nothing was done before it was told."""
+    monkeypatch.setattr(engine_module, "_SESSION", f"{engine_module._SESSION}, no_such_variable=1")
+    with pytest.raises(OperationalError) as told:
+        migrate(database_url)
+    assert explain(told.value) == ("database: (1193, \"Unknown system variable 'no_such_variable'\")", FAILED)
+
+
+def test_a_comment_for_mariadb_is_skipped_by_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB reads `/*M!`, and takes the same for another server (`/*X!`) for a comment, as MySQL does."""
+    said = engine_module._SESSION.replace("/*M!", "/*X!")
+    assert said != engine_module._SESSION
+    limits = []
+    for session in (engine_module._SESSION, said):
+        monkeypatch.setattr(engine_module, "_SESSION", session)
+        engine = open_database(database_url)
+        with reading(engine) as connection:
+            limits.append(connection.execute(text("SELECT @@idle_transaction_timeout")).scalar_one())
+        engine.dispose()
+    assert limits == [IDLE_LIMIT_S, 0]

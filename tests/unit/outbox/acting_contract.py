@@ -83,6 +83,7 @@ class ActingContract:
         assert {one["reason"] for one in rows(engine, audit)} == {ANN.reason}
         assert sorted(one["subject_id"] for one in rows(engine, audit)) == sorted([dead, *ids[1:]])
 
+    @pytest.mark.statements
     def test_a_discarded_row_is_over(
         self, acts: ActStore, region: RegionStore, engine: Engine, dead: int
     ) -> None:
@@ -138,6 +139,7 @@ class ActingContract:
             acts.overrule(line["id"], ANN, TOPOLOGY)
         assert len(rows(engine, schema.outbox)) == 2
 
+    @pytest.mark.statements
     def test_a_dead_letter_s_requeue_is_on_record(
         self, acts: ActStore, hub: HubStore, engine: Engine
     ) -> None:

@@ -40,6 +40,7 @@ class AuditContract:
 
         assert audit.counts() == {"r2": {"delivered": 1, "pending": 1}, "r3": {"pending": 2}}
 
+    @pytest.mark.statements
     def test_one_row_is_shown_with_its_calls(self, hub: HubStore, audit: AuditStore, engine: Engine) -> None:
         [id_] = keep(hub, DOMAIN, sent=("r2",))
         calls = (CallRow("listDomains", 200, None, 3, 1), CallRow("createDomain", 530, "no", 4, 2))
@@ -66,6 +67,7 @@ class AuditContract:
         region.settle([settled(DOMAIN)], NOW)
         assert row(engine, schema.outbox, id=one)["state"] == "delivered"
 
+    @pytest.mark.statements
     def test_all_dead_rows_of_a_region_are_tried_again(
         self, hub: HubStore, audit: AuditStore, engine: Engine
     ) -> None:
@@ -76,6 +78,7 @@ class AuditContract:
         assert ActStore(engine).retry_region("r2", By("ann", "x", NOW)) == 2
         assert audit.counts() == {"r2": {"pending": 2}, "r3": {"dead": 2}}
 
+    @pytest.mark.statements
     def test_what_is_stuck_is_listed(self, hub: HubStore, audit: AuditStore, engine: Engine) -> None:
         keep(hub, DOMAIN, USER, sent=("r2",))
         RegionStore(engine, "r2", Clock()).settle([settled(USER, "dead", message="refused")], NOW)
@@ -83,6 +86,7 @@ class AuditContract:
         assert audit.marked() == [Marked("u1", "User", "jo", "r2: refused")]
         assert audit.marked(0) == []
 
+    @pytest.mark.statements
     def test_totals(self, hub: HubStore, audit: AuditStore) -> None:
         assert audit.totals() == Totals({}, 0, 0)
         keep(hub, USER, removed(record(Kind.USER, "u2")))
@@ -101,6 +105,7 @@ class AuditContract:
         assert audit.watermark("r1") == 7
         assert row(engine, schema.watermark, name="r1")["time"] == NOW + 1
 
+    @pytest.mark.statements
     def test_regions_follow_the_settings(self, audit: AuditStore, engine: Engine) -> None:
         one = RegionRow("r1", "https://one", "/client/api", "sync", PLACE, is_master=True)
         other = replace(one, name="r2", is_master=False)

@@ -85,6 +85,7 @@ class DecisionsContract:
         [kept] = rows(engine, decision)
         assert kept["cause"] == "\U0001f43b?" + "x" * 62
 
+    @pytest.mark.statements
     @pytest.mark.parametrize("by", ["age", "number"])
     def test_the_oldest_are_deleted(self, by: str, engine: Engine) -> None:
         store = DecisionStore(engine)
@@ -98,6 +99,14 @@ class DecisionsContract:
 
         assert deleted == 3
         assert [one["offset"] for one in rows(engine, decision)] == [3, 4]
+
+    def test_a_young_one_between_old_ones_stays(self, engine: Engine) -> None:
+        """Where several servers give out ids, a smaller one may be the younger."""
+        hub = HubStore(engine, Clock())
+        for number, time in enumerate((NOW, NOW + 10, NOW)):
+            hub.commit([], time, [made(number)])
+        assert DecisionStore(engine).prune(NOW + KEPT_MS + 1) == 2
+        assert [one["offset"] for one in rows(engine, decision)] == [1]
 
     async def test_the_timer_deletes_until_nothing_is_old(
         self, engine: Engine, monkeypatch: pytest.MonkeyPatch

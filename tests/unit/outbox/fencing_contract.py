@@ -335,6 +335,7 @@ class FencingContract:
         assert [first.next(), first.next(), other.next()] == [1, 2, 1]
         assert Terms(engine, "r1", Clock(NOW - HOUR_MS)).next() == 3, "whatever the clock says"
 
+    @pytest.mark.statements
     def test_no_term_is_given_twice(self, engine: Engine) -> None:
         together = threading.Barrier(4)
 

@@ -18,6 +18,7 @@ class GapsContract:
     def store(self, engine: Engine) -> GapStore:
         return GapStore(engine, "r1", Clock())
 
+    @pytest.mark.statements
     def test_the_mark_is_its_own(self, engine: Engine, store: GapStore) -> None:
         AuditStore(engine).save_watermark("r1", 7, NOW)
         assert store.load() is None
@@ -39,6 +40,7 @@ class GapsContract:
         assert store.row() == GapRow("r1", 5, 5, NOW)
         assert list(gaps(engine)) == ["r1", "r2"]
 
+    @pytest.mark.statements
     def test_silence_comes_and_goes(self, store: GapStore) -> None:
         store.silent(NOW)
         assert store.row().silent_since == NOW
@@ -81,6 +83,7 @@ class LeaseContract:
         clock.now += LASTS_MS - 1
         assert not other.take()
 
+    @pytest.mark.statements
     def test_what_is_released_is_free_at_once(self, engine: Engine) -> None:
         clock = Clock()
         one, other = Lease(engine, "work", "a", clock), Lease(engine, "work", "b", clock)

@@ -122,6 +122,7 @@ class HoldsContract:
         event.remove(engine, "before_cursor_execute", wait)
         assert decided.count(CarryOut()) == 1
 
+    @pytest.mark.statements
     def test_the_share_is_of_what_the_region_is_known_to_hold(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -180,6 +181,7 @@ class HoldsContract:
         with pytest.raises(NotHeld, match="was decided already: approved"):
             ActStore(engine).refuse(one.id, By("ann", "too late", NOW))
 
+    @pytest.mark.statements
     def test_what_is_refused_is_dead_and_wakes_what_waits_for_it(
         self, hub: HubStore, region: RegionStore, holds: HoldStore, engine: Engine
     ) -> None:
@@ -234,6 +236,7 @@ class HoldsContract:
         assert region.stands("a1") == Stands(waits=True)
         assert len(rows(engine, schema.removal)) == 1
 
+    @pytest.mark.statements
     def test_a_refused_quarantine_is_due_for_the_worker_to_undo(
         self, hub: HubStore, region: RegionStore, holds: HoldStore, engine: Engine
     ) -> None:
@@ -245,6 +248,7 @@ class HoldsContract:
         [context] = region.contexts([desired(ACCOUNT)])
         assert context.standing == Standing(REFUSED, "no", NOW + HOUR_MS, "enabled")
 
+    @pytest.mark.statements
     def test_what_is_held_after_its_quarantine_keeps_the_state_that_it_had(
         self, hub: HubStore, region: RegionStore, clock: Clock
     ) -> None:
@@ -259,6 +263,7 @@ class HoldsContract:
 
     # -- mode plan
 
+    @pytest.mark.statements
     def test_what_was_only_planned_is_released_and_what_is_held_is_not(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -270,6 +275,7 @@ class HoldsContract:
         assert region.release_planned(NOW + 1) == 1
         assert [due for due, *_ in region.due(NOW + 1, 9)] == [planned]
 
+    @pytest.mark.statements
     def test_a_newer_desired_state_replaces_what_is_held(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -284,6 +290,7 @@ class HoldsContract:
 
     # -- no progress
 
+    @pytest.mark.statements
     def test_calls_without_effect_are_counted_over_restarts(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -299,6 +306,7 @@ class HoldsContract:
         [context] = region.contexts([desired(domain)])
         assert context.futile is None
 
+    @pytest.mark.statements
     @pytest.mark.parametrize(
         ("name", "state"), [("before", "dead"), ("else", "pending"), ("after", "pending")]
     )

@@ -52,6 +52,7 @@ class HubContract:
     def hub(self, engine: Engine) -> HubStore:
         return HubStore(engine, Clock())
 
+    @pytest.mark.statements
     def test_a_record_comes_back_as_it_was_kept(self, hub: HubStore, engine: Engine) -> None:
         one = seen_in(record(Kind.DOMAIN, "d1", "Räuber \U0001f43b", born=77), "r1")
 
@@ -247,6 +248,7 @@ class HubContract:
         assert say("f", 1, "r3") == 1
         assert say("f", 1, now=NOW + HOUR_MS + 1) == 1, "an hour later"
 
+    @pytest.mark.statements
     def test_what_was_not_taken_from_its_region_is_known(self, hub: HubStore) -> None:
         birth = replace(violation("d1", "present"), field="life", kept="absent")
         removal = replace(violation("d2", "removed"), field="life", kept="present")
@@ -396,12 +398,14 @@ class HubContract:
         hub.commit([Change(removed(one), 3)], NOW)
         assert hub.twin(Kind.ACCOUNT, "d1", "n", "r2") is None
 
+    @pytest.mark.statements
     def test_what_is_only_meant_to_be_there_may_be_a_twin(self, hub: HubStore, engine: Engine) -> None:
         keep(hub, record(Kind.ACCOUNT, "a1", "n", "d1"))
         RegionStore(engine, "r2", Clock()).mint("a1", Kind.ACCOUNT, "other", NOW)
 
         assert hub.twin(Kind.ACCOUNT, "d1", "n", "r2") == "a1"
 
+    @pytest.mark.statements
     def test_children_are_told_by_their_uuid_there(self, hub: HubStore) -> None:
         user, account = record(Kind.USER, "u1", parent="p1"), record(Kind.ACCOUNT, "a1", parent="p2")
         hub.commit([Change(user, None, mapping=at(user, "r1", "local")), Change(account, None)], NOW)
@@ -414,6 +418,7 @@ class HubContract:
 
     # -- linking
 
+    @pytest.mark.statements
     def test_adopting_rewrites_all_that_names_the_parent(self, hub: HubStore, engine: Engine) -> None:
         user = record(Kind.USER, "u1", parent="old")
         held = user.desired() or {}

@@ -48,6 +48,7 @@ class LookingContract:
         told = [one.text for one in shown.moments if one.what == "violation"]
         assert "email stays 'e', not 'evil': r2 is not a source" in told
 
+    @pytest.mark.statements
     def test_a_list_is_walked_by_key_both_ways(self, engine: Engine, hub: HubStore) -> None:
         users = [record(Kind.USER, f"u{number}", f"n{number}", "a1") for number in range(7)]
         ids = sorted(keep(hub, *users, sent=("r2",)), reverse=True)
@@ -92,6 +93,7 @@ class LookingContract:
         assert (letter.body, letter.reason) == (b"\xff{", "not JSON")
         assert letters(engine, Cut(), "r2").rows == ()
 
+    @pytest.mark.statements
     @pytest.mark.parametrize(
         ("text", "found"),
         [
@@ -132,12 +134,14 @@ class LookingContract:
 
         assert {hit.path for hit in search(engine, text)} == found
 
+    @pytest.mark.statements
     def test_a_path_ends_where_nothing_is_known(self, engine: Engine, hub: HubStore) -> None:
         keep(hub, record(Kind.USER, "u1", "alice", "lost"), record(Kind.DOMAIN, "d1", "loop", "d1"))
         assert {hit.path for hit in search(engine, "alice")} == {"…|alice"}
         assert len(search(engine, "loop")) == 1
         assert names(engine, {"u1", "none"}) == {"u1": "alice"}
 
+    @pytest.mark.statements
     def test_the_history_of_an_entity(self, engine: Engine, hub: HubStore) -> None:
         assert history(engine, "u1") is None
         fought(hub)

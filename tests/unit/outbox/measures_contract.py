@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import Engine, event, insert
 
 from pipeline.core.compare import Outcome
@@ -29,6 +30,7 @@ def one(engine: Engine, region: str = "r2", now: int = LATER) -> Measured:
 
 
 class MeasuresContract:
+    @pytest.mark.statements
     def test_nothing_yet(self, engine: Engine) -> None:
         assert measure(engine, ["r1", "r2"], NOW) == [
             Measured(name, NONE, {}, 0, 0, GapRow(name)) for name in ("r1", "r2")
@@ -55,6 +57,7 @@ class MeasuresContract:
         assert found.oldest == dict.fromkeys(("pending", "published", "dead", "parked"), NOW)
         assert one(engine, "r1").rows == {**NONE, "pending": 1}
 
+    @pytest.mark.statements
     def test_removals_that_wait_for_a_person_and_not_what_mode_plan_holds(self, engine: Engine) -> None:
         hub = HubStore(engine, Clock())
         asked, planned = record(Kind.DOMAIN, "d-1", "a"), record(Kind.DOMAIN, "d-2", "b")

@@ -76,16 +76,19 @@ class PlanContract:
             with pytest.raises(PermanentError, match=words):
                 find_plan(engine, digits)
 
+    @pytest.mark.statements
     def test_one_that_is_not_whole_is_not_found(self, store: PlanStore, engine: Engine) -> None:
         store.add(store.begin(), [step(Kind.USER, "a")])
         with pytest.raises(PermanentError):
             find_plan(engine, "000000")
 
+    @pytest.mark.statements
     def test_old_ones_are_forgotten(self, store: PlanStore, engine: Engine) -> None:
         for number in range(KEPT + 3):
             planned(store, step(Kind.USER, f"u{number}"))
         assert len(rows(engine, schema.plan)) == len(rows(engine, schema.plan_step)) == KEPT
 
+    @pytest.mark.statements
     def test_what_is_released_may_be_carried_out_for_a_day(
         self, store: PlanStore, engine: Engine, clock: Clock
     ) -> None:
@@ -113,6 +116,7 @@ class PlanContract:
         assert (act.who, act.action, act.reason) == ("ann", "apply", row.hash)
         assert (act.region, act.entity, act.time) == (REGION, None, clock())
 
+    @pytest.mark.statements
     def test_how_far_it_has_come(self, store: PlanStore) -> None:
         row = planned(store, step(Kind.USER, "a"), step(Kind.USER, "b"), step(Kind.USER, "c"))
         first, second, _ = store.steps(row.id)

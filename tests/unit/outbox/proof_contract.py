@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Engine
 
 from pipeline.outbox.proofs import Proof, keep_proofs, read_proofs
@@ -13,6 +14,7 @@ PROOF = Proof(NOW, "r1", "f" * 64, 2_000, 10_000, 45_012, equal=True, difference
 
 
 class ProofContract:
+    @pytest.mark.statements
     def test_what_was_kept_is_shown_later_the_newest_first(self, engine: Engine) -> None:
         first = [PROOF, replace(PROOF, region="r2")]
         second = [replace(one, time=NOW + 1, equal=False, differences=3) for one in first]

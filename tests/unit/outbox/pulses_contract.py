@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Engine
 
 from pipeline.outbox.audit import AuditStore, RegionRow
@@ -43,6 +44,7 @@ class PulsesContract:
         [one] = kept(engine)
         assert one.reason is not None and one.reason.startswith("?xxx")
 
+    @pytest.mark.statements
     def test_the_overview_has_those_of_regions_that_take_part(self, engine: Engine) -> None:
         AuditStore(engine).save_regions([RegionRow("r1", "h", "/", "", "", False)])
         PulseStore(engine).keep(BEAT)

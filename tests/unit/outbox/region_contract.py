@@ -103,6 +103,7 @@ class RegionContract:
 
         assert (context.parent_present, context.parent_removed, context.parent_name) == (False, False, "")
 
+    @pytest.mark.statements
     def test_a_removed_parent_is_told(self, hub: HubStore, region: RegionStore) -> None:
         keep(hub, removed(DOMAIN), removed(ACCOUNT), regions=("r2",))
 
@@ -150,6 +151,7 @@ class RegionContract:
         region.settle([settled(ACCOUNT, present=False)], NOW)
         assert region.blocker(gone) is None
 
+    @pytest.mark.statements
     def test_an_account_waits_for_users_that_live_on(self, hub: HubStore, region: RegionStore) -> None:
         keep(hub, removed(ACCOUNT), USER, removed(record(Kind.USER, "u2", parent="a1")), regions=("r2",))
         gone = replace(desired(ACCOUNT), fields=None)
@@ -158,6 +160,7 @@ class RegionContract:
         region.settle([settled(USER, present=True, parent="a2")], NOW)
         assert region.blocker(gone) is None
 
+    @pytest.mark.statements
     def test_a_user_waits_for_its_account_that_goes_too(self, hub: HubStore, region: RegionStore) -> None:
         keep(hub, ACCOUNT, removed(USER), regions=("r2",))
         gone = replace(desired(USER), fields=None)
@@ -373,6 +376,7 @@ class RegionContract:
         region.settle([replace(parked, context_time=context.time)], NOW + 4)
         assert row(engine, schema.outbox, entity="u1")["due_time"] == NOW + 9_000, "nothing came since"
 
+    @pytest.mark.statements
     def test_the_sight_of_what_it_waits_for_is_not_missed_either(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -421,6 +425,7 @@ class RegionContract:
 
         assert sorted(taken) == sorted(ids)
 
+    @pytest.mark.statements
     def test_republished_rows_rest_unless_something_happened(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -443,6 +448,7 @@ class RegionContract:
             "woken": ("pending", leased + 2),
         }
 
+    @pytest.mark.statements
     def test_wake_all_wakes_what_is_open_here(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -456,6 +462,7 @@ class RegionContract:
         assert region.wake_all(NOW + 5) == 0
         assert [wire.desired(body).uuid for _, _, body, _ in region.due(NOW + 5, 9)] == ["d2", "d3"]
 
+    @pytest.mark.statements
     def test_a_reopened_row_is_applied_again_soon(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -472,6 +479,7 @@ class RegionContract:
 
     # -- where entities are
 
+    @pytest.mark.statements
     def test_what_a_late_call_overwrote_is_applied_again(
         self, hub: HubStore, region: RegionStore, engine: Engine
     ) -> None:
@@ -531,6 +539,7 @@ class RegionContract:
             "a3": None,
         }
 
+    @pytest.mark.statements
     def test_the_founder_is_the_oldest_user_that_lives(self, hub: HubStore, region: RegionStore) -> None:
         keep(
             hub,
@@ -545,6 +554,7 @@ class RegionContract:
         assert (founder.uuid, founder.fields["name"]) == ("u2", "second")
         assert region.founder("nobody") is None
 
+    @pytest.mark.statements
     def test_who_came_with_an_account_is_here(self, hub: HubStore, region: RegionStore) -> None:
         """Of those that a record tells of: who another one is, the hub has yet to find out."""
         keep(hub, record(Kind.ACCOUNT, "a1", "acme"), record(Kind.USER, "u1", "jo", "a1"))

@@ -67,6 +67,7 @@ class ReplaysContract:
         replays.end(replays.find("beginning", 0))
         assert not replays.find("beginning", 0).resumed
 
+    @pytest.mark.statements
     def test_the_end_of_an_older_run_ends_no_newer_one(self, replays: ReplayStore, clock: Clock) -> None:
         old = replays.begin("2h", 5, ANN)
         replays.begin("beginning", 0, ANN)
@@ -75,6 +76,7 @@ class ReplaysContract:
         replays.end(old)
         assert replays.find("2h", 0).since == 6
 
+    @pytest.mark.statements
     def test_touched_is_what_was_written_or_sent_since(
         self, replays: ReplayStore, hub: HubStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -121,6 +123,7 @@ class ReplaysContract:
         with pytest.raises(StaleRecord):
             hub.commit([Change(loaded.record, loaded.revision)], LATER)
 
+    @pytest.mark.statements
     def test_what_had_failed_is_replaced(
         self, replays: ReplayStore, hub: HubStore, region: RegionStore, clock: Clock, engine: Engine
     ) -> None:
@@ -145,6 +148,7 @@ class ReplaysContract:
         begun = replays.begin("1h", 0, ANN)
         assert replays.send(begun, ["u1", "u2"]) == {"u1": Turn.SKIP, "u2": Turn.SEND}
 
+    @pytest.mark.statements
     def test_done_is_what_was_sent_since_and_came_to_a_good_end_that_the_hub_knows(
         self, replays: ReplayStore, hub: HubStore, region: RegionStore, clock: Clock
     ) -> None:
@@ -170,6 +174,7 @@ class ReplaysContract:
             "u3": ("pending", False),
         }
 
+    @pytest.mark.statements
     @pytest.mark.parametrize(
         ("state", "due", "waits"),
         [

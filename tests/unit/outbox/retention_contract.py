@@ -113,6 +113,7 @@ class RetentionContract:
         swept(retention)
         assert sorted(one["time"] for one in rows(engine, schema.metadata.tables[name])) == [old, OLD]
 
+    @pytest.mark.statements
     def test_plans_go_after_their_steps(
         self, retention: Retention, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -128,6 +129,7 @@ class RetentionContract:
         assert {one["plan"] for one in rows(engine, schema.plan_step)} == {left["id"]}
         assert (left["time"], len(rows(engine, schema.plan_step))) == (YOUNG, 3)
 
+    @pytest.mark.statements
     def test_the_last_scans_and_the_last_proof_stay(
         self, retention: Retention, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -219,6 +221,7 @@ class RetentionContract:
         assert {one["version"] for one in rows(engine, schema.outbox)} == {2}
         assert len(rows(engine, schema.outbox)) == 100
 
+    @pytest.mark.statements
     def test_an_older_message_that_comes_late_is_still_superseded(
         self, retention: Retention, engine: Engine
     ) -> None:

@@ -23,6 +23,7 @@ def account(uuid: str, role: str) -> Record:
 
 
 class RolesContract:
+    @pytest.mark.statements
     def test_present_accounts_are_counted_by_their_role(
         self, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -41,6 +42,7 @@ class RolesContract:
         assert roles_needed(engine) == {"User": 2, "Ops": 1, "user": 1}
         assert next(iter(roles_needed(engine))) == "User"
 
+    @pytest.mark.statements
     def test_a_role_is_found_by_its_name_without_case(self, engine: Engine) -> None:
         region = RegionStore(engine, "r2", Clock())
         assert region.role_called("Ops") is None

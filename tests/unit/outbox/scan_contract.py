@@ -99,6 +99,7 @@ class ScanContract:
         store.pause(mine, 30)
         assert store.begin("b").id == mine.id
 
+    @pytest.mark.statements
     def test_a_page_counts_once(self, store: ScanStore) -> None:
         mine = store.begin("a")
         for _ in range(2):
@@ -125,6 +126,7 @@ class ScanContract:
         assert rows(engine, scan_page) == []
         assert store.begin("b").id != mine.id
 
+    @pytest.mark.statements
     def test_the_first_is_due_an_interval_after_it_was_first_asked(
         self, store: ScanStore, clock: Clock
     ) -> None:
@@ -136,6 +138,7 @@ class ScanContract:
         store.end(mine, {}, None, 1)
         assert store.due(DAY_MS) == NOW + 1_000 + DAY_MS
 
+    @pytest.mark.statements
     def test_what_is_known_of_listed_ones(self, engine: Engine, store: ScanStore) -> None:
         hub = HubStore(engine, Clock())
         account = record(Kind.ACCOUNT, "a1", "acme", "ROOT")
@@ -176,6 +179,7 @@ class ScanContract:
         assert store.absent(Kind.USER, "", 2) == absent[:2]
         assert store.absent(Kind.USER, "u2", 2) == absent[2:]
 
+    @pytest.mark.statements
     @pytest.mark.parametrize(
         ("state", "in_flight"), [("pending", True), ("published", True), ("held", True), ("dead", False)]
     )

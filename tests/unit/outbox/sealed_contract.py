@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Engine
 
 from pipeline.core.entities import API_KEY, LOGIN, Kind
@@ -85,6 +86,7 @@ class SealedContract:
         assert (found.fingerprint, found.text, found.tries, found.asked_time) == (OTHER, None, 3, NOW + 5)
         assert store(engine, "r1").asked(0) == ([], 0), "r1 does not hold those"
 
+    @pytest.mark.statements
     def test_the_login_of_a_user_is_a_question_of_its_own(self, engine: Engine) -> None:
         keep(engine, user(r1=KEY, r2=""))
         asking = store(engine, "r2")

@@ -15,6 +15,7 @@ from tests.unit.outbox.measures_contract import MeasuresContract
 from tests.unit.outbox.plan_contract import PlanContract
 from tests.unit.outbox.proof_contract import ProofContract
 from tests.unit.outbox.pulses_contract import PulsesContract
+from tests.unit.outbox.reads_contract import ReadsContract
 from tests.unit.outbox.region_contract import RegionContract
 from tests.unit.outbox.replays_contract import ReplaysContract
 from tests.unit.outbox.retention_contract import RetentionContract
@@ -105,4 +106,8 @@ class TestSealed(SealedContract):
 
 
 class TestRetention(RetentionContract):
+    pass
+
+
+class TestReads(ReadsContract):
     pass

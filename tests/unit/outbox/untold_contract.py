@@ -62,6 +62,7 @@ class UntoldContract:
         keep(hub, on_its_way(USER), sent=("r2",))
         assert untold(engine, "r2", LATER) == []
 
+    @pytest.mark.statements
     def test_what_left_a_field_alone_is_applied_again_and_so_read(
         self, engine: Engine, hub: HubStore, region: RegionStore
     ) -> None:
