@@ -22,7 +22,6 @@ from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
 from pipeline.sandbox.traffic import Traffic, TrafficOptions
 from tests.e2e.harness import SYNC, Processes, parts, settled, tree, until
 from tests.e2e.test_convergence import BREATH_S, START_LIMIT_S, first_change_arrives
-from tests.releases.kept import unpack
 
 BETWEEN: Final = 10
 """Changes while a process of one version runs beside those of the other."""
@@ -53,21 +52,22 @@ class Rolling(Processes):
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class Installed:
+    """The release before, and where it runs; the tables are this one's."""
+
+    code: Path
     amqp: str
     kafka: str
+    engine: Engine
 
 
 @pytest.fixture
-def services(amqp_url: str, kafka_bootstrap: str) -> Services:
-    return Services(amqp_url, kafka_bootstrap)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def installed(
+    release_before: Path, amqp_url: str, kafka_bootstrap: str, database_url: str
+) -> Iterator[Installed]:
     migrate(database_url)
     opened = open_database(database_url)
-    yield opened
+    yield Installed(release_before, amqp_url, kafka_bootstrap, opened)
     opened.dispose()
 
 
@@ -79,15 +79,15 @@ def engine(database_url: str) -> Iterator[Engine]:
     ],
 )
 async def test_each_process_is_replaced_in_turn_and_back_again_under_traffic(
-    services: Services, engine: Engine, tmp_path: Path, count: int, at_once: bool
+    installed: Installed, tmp_path: Path, count: int, at_once: bool
 ) -> None:
+    engine = installed.engine
     database = engine.url.render_as_string(hide_password=False)
     names = tuple(f"t{uuid.uuid4().hex[:6]}{number}" for number in range(count))
-    async with simulated_regions(count, services.amqp, names=names) as regions:
-        configured = tree(regions, database, services.amqp, kafka=services.kafka, partitions=4)
+    async with simulated_regions(count, installed.amqp, names=names) as regions:
+        configured = tree(regions, database, installed.amqp, kafka=installed.kafka, partitions=4)
         commands = parts(regions)
-        code = unpack(tmp_path / "release-before")
-        processes = Rolling(code, set(commands), tmp_path, configured, commands)
+        processes = Rolling(installed.code, set(commands), tmp_path, configured, commands)
         try:
             traffic = Traffic(regions, 3, TrafficOptions(silent=False))
             await started(regions)

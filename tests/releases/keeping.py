@@ -19,7 +19,16 @@ from typing import Any, Final
 from tests.releases.kept import FOLDER, MANIFEST, Manifest, digest
 
 ROOT: Final = Path(__file__).parents[2]
-KEPT: Final = ("pipeline", "bridges", "pyproject.toml")
+KEPT: Final = (
+    "pipeline",
+    "bridges",
+    "pyproject.toml",
+    *(f"tests/{package}__init__.py" for package in ("", "unit/", "component/")),
+    "tests/unit/agents",
+    "tests/unit/outbox",
+    "tests/component/outbox",
+)
+"""The code, and the contracts of its stores with what they need, which are to hold on newer tables too."""
 
 
 def keep_code(commit: str) -> Manifest:

@@ -1,4 +1,4 @@
-"""The release before, and what reads messages on its code."""
+"""What reads messages on the code of the release before."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 
 from tests.releases import reader
-from tests.releases.kept import asking, unpack
+from tests.releases.kept import asking
 
 Reading = Callable[[str, str], dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def release_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its code."""
-    return unpack(tmp_path_factory.mktemp("release-before"))
 
 
 @pytest.fixture(scope="session")
