@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.entities import FIELDS, Kind
 from pipeline.core.records import Desired, Founder, Observation
+from pipeline.core.roles import RULES
 
 TEXT: Final = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 NUMBER: Final = st.integers(0, 2**47)
@@ -52,4 +53,6 @@ def sound(draw: st.DrawFn, hint: type[Observation] | type[Desired], kinds: froze
 
 def fields_of(kind: Kind) -> st.SearchStrategy[dict[str, str]]:
     named = dict.fromkeys(FIELDS[kind], TEXT)
+    if RULES in named:
+        named[RULES] = st.just("")
     return st.fixed_dictionaries({**named, "parent": TEXT.map("of {}".format)})
