@@ -13,7 +13,7 @@ LOCK   := echo 'setuptools>=77' | $(VENV)/bin/uv pip compile --quiet --universal
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long faults fuzz soak test-unit check format services services-stop bench lock audit sbom clean
+.PHONY: help venv demo test test-long faults fuzz soak test-unit check format services services-stop keep-release bench lock audit sbom clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ services: venv  ## RabbitMQ, Kafka and MariaDB on ports of their own, below .ser
 
 services-stop:  ## end them, and remove their data
 	@if [ -x $(PY) ]; then $(PY) -m tests.services stop; fi
+
+keep-release: venv  ## at a release: keep HEAD as the release before, for the tests of upgrades (ARGS=COMMIT for another)
+	@$(PY) -m tests.services run $(PY) -m tests.releases $(ARGS)
 
 bench: venv  ## the benchmarks, printed as ratios
 	@$(PY) -m tests.services run $(PY) -m tests.benchmarks $(ARGS)

@@ -1,5 +1,5 @@
-"""What every test can ask for: the real services. Fixtures of one folder's own live in that folder's
-conftest.py.
+"""What every test can ask for: the real services, and the release before. Fixtures of one folder's own live
+in that folder's conftest.py.
 
 `make test` runs the tests in two processes. Tests that share one Kafka or one RabbitMQ meet in consumer
 groups and topics, so all of these are one group, which stays in one process; so do the tests of a file, and
@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-pytest_plugins = ["tests.services.fixtures"]
+pytest_plugins = ["tests.services.fixtures", "tests.releases.fixtures"]
 
 SHARED: Final = frozenset({"amqp_url", "kafka_bootstrap"})
 TOGETHER: Final = ("tests/secured/", "tests/browser/", "tests/services/")

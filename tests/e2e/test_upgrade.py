@@ -1,18 +1,16 @@
 """A rolling upgrade, and the way back: the release before and this one run together, on this one's tables,
 under traffic; each process is replaced in turn, and in the end all regions are equal.
 
-The release before is taken from the repository's history, and runs with what is installed for this one.
+The release before is the one that is kept in `tests/releases`; it runs with what is installed for this one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import tarfile
 import uuid
-from collections.abc import Iterator
-from io import BytesIO
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,12 +23,10 @@ from pipeline.sandbox.traffic import Traffic, TrafficOptions
 from tests.e2e.harness import SYNC, Processes, parts, settled, tree, until
 from tests.e2e.test_convergence import BREATH_S, START_LIMIT_S, first_change_arrives
 
-PREVIOUS: Final = "83999a85f0babc847b3cd8f0d99ab43521dc3520"
-"""The commit of the release before; a release moves it."""
-BETWEEN: Final = 20
+BETWEEN: Final = 10
 """Changes while a process of one version runs beside those of the other."""
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = pytest.mark.services
 
 
 class Rolling(Processes):
@@ -45,63 +41,77 @@ class Rolling(Processes):
         given = super().environment(name)
         return {**given, "PYTHONPATH": str(self._code)} if name in self.old else given
 
-    async def replace(self, name: str) -> None:
-        """By one of the other release, as a Deployment does it: asked to end, waited for, started anew."""
-        self.signal(name, signal.SIGTERM)
-        await until(lambda: name not in self.pids(), f"the end of {name}")
-        self.old ^= {name}
-        self.start(name)
+    async def replace(self, *names: str) -> None:
+        """By those of the other release, as a Deployment does it: asked to end, waited for, started anew."""
+        for name in names:
+            self.signal(name, signal.SIGTERM)
+        await until(lambda: not self.pids().keys() & set(names), f"the end of {names}")
+        for name in names:
+            self.old ^= {name}
+            self.start(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The release before, and where it runs; the tables are this one's."""
+
+    code: Path
+    amqp: str
+    kafka: str
+    engine: Engine
 
 
 @pytest.fixture
-def release_before(tmp_path: Path) -> Path:
-    """Its code, in a folder of its own."""
-    root = Path(__file__).parents[2]
-    packed = subprocess.run(
-        ["git", "archive", PREVIOUS, "pipeline", "bridges"], cwd=root, check=True, capture_output=True
-    )
-    folder = tmp_path / "release-before"
-    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def installed(
+    release_before: Path, amqp_url: str, kafka_bootstrap: str, database_url: str
+) -> Iterator[Installed]:
     migrate(database_url)
     opened = open_database(database_url)
-    yield opened
+    yield Installed(release_before, amqp_url, kafka_bootstrap, opened)
     opened.dispose()
 
 
+@pytest.mark.parametrize(
+    ("count", "at_once"),
+    [
+        pytest.param(2, True, id="a kind of process at a time"),
+        pytest.param(3, False, id="one at a time", marks=pytest.mark.slow),
+    ],
+)
 async def test_each_process_is_replaced_in_turn_and_back_again_under_traffic(
-    amqp_url: str, kafka_bootstrap: str, engine: Engine, release_before: Path, tmp_path: Path
+    installed: Installed, tmp_path: Path, count: int, at_once: bool
 ) -> None:
+    engine = installed.engine
     database = engine.url.render_as_string(hide_password=False)
-    tag = f"t{uuid.uuid4().hex[:6]}"
-    names = tuple(f"{tag}{number}" for number in (1, 2, 3))
-    async with simulated_regions(3, amqp_url, names=names) as regions:
-        configured = tree(regions, database, amqp_url, kafka=kafka_bootstrap, partitions=4)
+    names = tuple(f"t{uuid.uuid4().hex[:6]}{number}" for number in range(count))
+    async with simulated_regions(count, installed.amqp, names=names) as regions:
+        configured = tree(regions, database, installed.amqp, kafka=installed.kafka, partitions=4)
         commands = parts(regions)
-        processes = Rolling(release_before, set(commands), tmp_path, configured, commands)
+        processes = Rolling(installed.code, set(commands), tmp_path, configured, commands)
         try:
             traffic = Traffic(regions, 3, TrafficOptions(silent=False))
             await started(regions)
             await first_change_arrives(regions, traffic)
-            hub, *others = sorted(commands, key=lambda name: (name != "hub", "worker" not in name))
-            for turn in ([*others, hub], [hub, *others]):
-                for name in turn:
-                    await processes.replace(name)
+            for there in (True, False):
+                for together in turns(commands, at_once)[:: 1 if there else -1]:
+                    await processes.replace(*together)
                     await change(traffic)
-                before = len(processes.old)
+                    if together == ("hub",) and not there:  # its last words lie where only new workers look
+                        await settled(regions, engine)
                 states = await settled(regions, engine)
-            assert before == len(commands), "all are back"
+                assert processes.old == (set() if there else set(commands))
         except AssertionError as error:
             raise AssertionError(f"{error}\n{processes.logs()}") from error
         finally:
             codes = processes.stop()
     assert states["dead"] == 0
     assert set(codes.values()) == {0}
+
+
+def turns(commands: Iterable[str], at_once: bool) -> list[tuple[str, ...]]:
+    """What is replaced together, in the order of an upgrade (docs/runbook.md); back it goes the other way."""
+    kinds = [tuple(one for one in commands if one.startswith(kind)) for kind in ("worker", "bridge", "hub")]
+    return kinds if at_once else [(name,) for kind in kinds for name in kind]
 
 
 async def started(regions: list[SimulatedRegion]) -> None:

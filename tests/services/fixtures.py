@@ -61,7 +61,7 @@ def kafka_bootstrap(service_address: Address) -> str:
 @pytest.fixture(scope="module")
 def database_url(service_address: Address) -> Iterator[str]:
     """The SQLAlchemy URL of an empty MariaDB database of this test module's own."""
-    with _database(service_address(DATABASE), "region_sync") as url:
+    with empty_database(service_address(DATABASE), "region_sync") as url:
         yield url
 
 
@@ -69,12 +69,12 @@ def database_url(service_address: Address) -> Iterator[str]:
 def clouds(service_address: Address) -> Iterator[tuple[str, str]]:
     """Two empty ones more, of the test's own: they stand for the databases of two regions' CloudStacks."""
     server = service_address(DATABASE)
-    with _database(server, "cloud") as one, _database(server, "cloud") as other:
+    with empty_database(server, "cloud") as one, empty_database(server, "cloud") as other:
         yield one, other
 
 
 @contextmanager
-def _database(address: str, prefix: str) -> Iterator[str]:
+def empty_database(address: str, prefix: str) -> Iterator[str]:
     server = sqlalchemy.make_url(address)
     name = f"{prefix}_{uuid.uuid4().hex[:16]}"
     engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")

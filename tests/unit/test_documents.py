@@ -236,6 +236,7 @@ def test_each_alarm_links_to_its_section_and_its_commands_exist(rule: dict[str, 
         "Adding a region",
         "Removing a region",
         "Rotating keys and passwords",
+        "Upgrading",
         "Restoring from backup",
     ],
 )

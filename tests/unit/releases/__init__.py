@@ -1,0 +1,1 @@
+"""This release and the one before it understand each other."""
