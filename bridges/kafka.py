@@ -99,6 +99,8 @@ class KafkaSink:
 
     def poll(self) -> None:
         """Report what Kafka has, send again what is due. Raises `BrokenSink` after a fatal error."""
+        if self._closed:
+            return
         self._producer.poll(0)
         if self._broken is not None:
             raise BrokenSink(self._broken)
@@ -111,10 +113,13 @@ class KafkaSink:
             self._send_due()
 
     def close(self) -> None:
-        """Forget what was not delivered, without a report: its source has it still."""
+        """Forget what was not delivered, without a report: its source has it still. librdkafka's threads
+        end here: one that connects while the process ends may take it down by SIGSEGV, when OpenSSL has
+        cleaned up."""
         self._closed = True
         self._producer.purge(blocking=False)
         self._producer.flush(_LAST_WORDS_S)
+        self._producer.close()
 
     def _produce(self, record: Record, outcome: Outcome, failures: int) -> None:
         topic, key, value, headers = record

@@ -41,4 +41,4 @@ class EmbeddedBroker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._host.flush(0)
+        self._host.close()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,11 +71,11 @@ def grow(settings: Settings, told: Told) -> Grown:
         kafka.grow(smaller, wanted)
     moved = {}
     for group, own in groups.items():
-        mover = Mover(settings.kafka, settings.kafka_options, group)
-        for name in own:
-            if name in sizes and (count := mover.move(name, wanted)):
-                told(f"{name}: {count:,} messages are where their keys belong now")
-                moved[name] = count
+        with closing(Mover(settings.kafka, settings.kafka_options, group)) as mover:
+            for name in own:
+                if name in sizes and (count := mover.move(name, wanted)):
+                    told(f"{name}: {count:,} messages are where their keys belong now")
+                    moved[name] = count
     return Grown(wanted, merged, {name: sizes[name] for name in smaller}, moved)
 
 
@@ -104,29 +105,31 @@ def _wait_until_nobody_runs(kafka: Kafka, groups: Sequence[str], told: Told) -> 
 
 def _merge_what_waits(settings: Settings, kafka: Kafka, partitions: int, told: Told) -> int:
     """How many observations waited; all of them are merged and acknowledged then."""
-    waiting = Mover(settings.kafka, settings.kafka_options, topics.HUB_GROUP)
+    with closing(Mover(settings.kafka, settings.kafka_options, topics.HUB_GROUP)) as waiting:
 
-    def left() -> int:
-        places = waiting.waiting(topics.OBSERVATIONS, partitions).values()
-        return sum(place.end - place.committed for place in places)
+        def left() -> int:
+            places = waiting.waiting(topics.OBSERVATIONS, partitions).values()
+            return sum(place.end - place.committed for place in places)
 
-    if not (count := left()):
-        return 0
-    told(f"{count:,} observations are merged first")
+        if count := left():
+            told(f"{count:,} observations are merged first")
+            as_it_is = settings.model_copy(update={"partitions": partitions})
+            _run_hub(as_it_is, kafka.identity(topics.OBSERVATIONS), left)
+        return count
+
+
+def _run_hub(settings: Settings, epoch: str, left: Callable[[], int]) -> None:
+    """Until nothing is left to it."""
     migrate(settings.database.get_secret_value())
     engine = open_database(settings.database.get_secret_value())
     try:
-        epoch = kafka.identity(topics.OBSERVATIONS)
         wiring = Wiring(settings.kafka, engine, epoch, settings.kafka_options)
-        as_it_is = settings.model_copy(update={"partitions": partitions})
-        asyncio.run(_run_until(lambda: hub_app(as_it_is, wiring), left))
+        asyncio.run(_run_until(lambda: hub_app(settings, wiring), left))
     finally:
         engine.dispose()
-    return count
 
 
 async def _run_until(build: Callable[[], faust.App], left: Callable[[], int]) -> None:
-    """Runs the hub until nothing is left to it."""
     app = build()
     app.finalize()
     await app.start()

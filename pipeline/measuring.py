@@ -5,8 +5,8 @@ In: settings, the engine, the brokers. Out: routes on the server of a Faust app.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Protocol
 
 from aiohttp import web
@@ -45,10 +45,12 @@ class Measuring:
     def __init__(self, settings: Settings, wires: Wires) -> None:
         self._settings = settings
         self._wires = wires
+        self._lags = Lags(wires.brokers, wires.kafka_options, settings.partitions)
 
     def serve(self, application: web.Application, *, shared: bool) -> None:
         """On this application. `shared`: with the numbers that all processes have in common."""
         wires = self._wires
+        application.on_cleanup.append(self._close)
         wires.health.checks["database"] = Answers(lambda: answers(wires.engine)).answer
         wires.health.checks["kafka"] = Answers(lambda: self._lags.answers(topics.OBSERVATIONS)).answer
         if not shared:
@@ -81,7 +83,5 @@ class Measuring:
             consumed[topics.region_group(name)] = topics.of_region(name)
         return self._lags.read(consumed)
 
-    @cached_property
-    def _lags(self) -> Lags:
-        wires = self._wires
-        return Lags(wires.brokers, wires.kafka_options, self._settings.partitions)
+    async def _close(self, _application: web.Application) -> None:
+        await asyncio.to_thread(self._lags.close)

@@ -44,6 +44,9 @@ class Mover:
         self._places = Places(brokers, options, group)
         self._group = group
 
+    def close(self) -> None:
+        self._places.close()
+
     def waiting(self, topic: str, partitions: int) -> dict[int, Place]:
         """Of the partitions in which the group has not acknowledged all."""
         found = self._ask([(topic, number) for number in range(partitions)])
@@ -62,6 +65,7 @@ class Mover:
         for message in self._read(topic, astray):
             _write_again(producer, topic, message, taken)
         producer.flush()
+        producer.close()
         taken.check()
         self._acknowledge(topic, astray)
         return taken.count

@@ -6,11 +6,11 @@ In: settings, the brokers, the worker, its partitions. Out: what is to be run be
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
-from pipeline.agents.acknowledge import Partition
 from pipeline.agents.letters import Letters
 from pipeline.agents.publish import PRODUCER
 from pipeline.agents.region import KEYS_PER_LANE
@@ -18,7 +18,6 @@ from pipeline.agents.signs import Signs
 from pipeline.agents.watchdog import LagWatch, Watched, watch_lanes
 from pipeline.cloudstack.pace import PAUSE_MAX_S
 from pipeline.cloudstack.slots import URGENT_IN_A_ROW
-from pipeline.core.stall import Place
 from pipeline.metrics.health import Assigned, Health
 from pipeline.metrics.instruments import Instruments
 from pipeline.progress import Places
@@ -75,16 +74,17 @@ def lag_watchdog(
     if settings.stall_limit_s is None:
         return None
     part, name = group
-    places: list[Places] = []
-
-    def ask(assigned: Collection[Partition]) -> Mapping[Partition, Place]:
-        if not places:  # connected at the first look, in the watchdog's own thread
-            places.append(Places(wires.brokers, wires.kafka_options, name))
-        return places[0].read(assigned)
-
-    watch = LagWatch(part, watched, lambda: known.partitions or (), ask)
+    places = Places(wires.brokers, wires.kafka_options, name)
+    watch = LagWatch(part, watched, lambda: known.partitions or (), places.read)
     wires.instruments.watch_stall(part, watch)
-    return partial(watch.run, settings.stall_limit_s)
+    return partial(_watching, watch, settings.stall_limit_s, places)
+
+
+async def _watching(watch: LagWatch, limit_s: float, places: Places) -> None:
+    try:
+        await watch.run(limit_s)
+    finally:
+        await asyncio.to_thread(places.close)
 
 
 def lane_watchdog(settings: Settings, wires: Wires, region: Region, signs: Signs) -> Dog | None:

@@ -7,15 +7,15 @@ that is taken, or that can't be had, costs the pages and not the sync.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
 import time
-from functools import partial
 from typing import Any, Final, cast
 
 import faust
-from aiohttp.web import AppRunner, BaseSite, TCPSite
+from aiohttp.web import Application, AppRunner, BaseSite, TCPSite
 from faust.web.base import BlueprintManager
 from faust.web.drivers.aiohttp import Web
 
@@ -89,8 +89,7 @@ class LagReader:
         self._regions = [region.name for region in settings.active]
         self._names = {topics.region_group(name): name for name in self._regions}
         self._names[topics.HUB_GROUP] = "hub"
-        self._connect = partial(Lags, wiring.brokers, wiring.kafka_options, settings.partitions)
-        self._lags: Lags | None = None
+        self._lags = Lags(wiring.brokers, wiring.kafka_options, settings.partitions)
         self._turn = threading.Lock()
         self._last = Lag()
         self._asked = float("-inf")
@@ -106,9 +105,11 @@ class LagReader:
                 self._turn.release()
         return self._last
 
+    async def close(self, _application: Application) -> None:
+        await asyncio.to_thread(self._lags.close)
+
     def _ask(self) -> Lag:
         try:
-            self._lags = self._lags or self._connect()
             left = self._lags.read(self._consumed)
         except TemporaryError as error:
             return Lag(error=str(error))
@@ -156,6 +157,7 @@ def serve(app: faust.App, settings: Settings, wiring: Wiring, region: str | None
 
     views = Views(sources, Access(token, web.host, web.names), put)
     server = Server(app, views, web.model_copy(update={"port": port}))
+    server.web_app.on_cleanup.append(lag.close)
     Measuring(settings, wiring).serve(server.web_app, shared=region is None)
     owner = cast(Any, app)
     owner.web = server

@@ -18,6 +18,7 @@ SHARED: Final = frozenset({"amqp_url", "kafka_bootstrap"})
 TOGETHER: Final = ("tests/secured/", "tests/browser/", "tests/services/")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the mark in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))

@@ -133,10 +133,13 @@ class Publisher:
             log.log(level, "Kafka does not take messages, they wait here: %s", error.str())
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Waits for what is under way, up to the limit."""
+        """Waits for what is under way, up to the limit. librdkafka's threads end here: one that connects
+        while the process ends may take it down by SIGSEGV, when OpenSSL has cleaned up."""
         self._stopping.set()
         self._poller.join(timeout_s)
         self._producer.flush(timeout_s)
+        self._producer.purge()  # or closing would wait for what Kafka does not take
+        self._producer.close()
 
     def _poll(self) -> None:
         while not self._stopping.is_set():

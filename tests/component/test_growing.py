@@ -101,7 +101,7 @@ def messages(kafka: str, group: str, topic: str) -> Iterator[Message]:
         left = {}
         for number in consumer.list_topics(topic, timeout=LIMIT_S).topics[topic].partitions:
             place = TopicPartition(topic, number)
-            low, end = consumer.get_watermark_offsets(place, timeout=LIMIT_S)
+            low, end = bounds(consumer, place)
             at = max(consumer.committed([place], timeout=LIMIT_S)[0].offset, low)
             if at < end:
                 left[number] = at, end
@@ -113,6 +113,17 @@ def messages(kafka: str, group: str, topic: str) -> Iterator[Message]:
             yield message
             if (message.offset() or 0) + 1 == left[message.partition() or 0][1]:
                 del left[message.partition() or 0]
+
+
+def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """A broker hears a moment after everybody else that it leads a new partition."""
+    limit = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=LIMIT_S)
+        except KafkaException:
+            if time.monotonic() > limit:
+                raise
 
 
 def waiting(kafka: str, group: str, topic: str) -> Lying:
@@ -204,10 +215,7 @@ def told(kafka: str, name: str) -> list[Any]:
 def acknowledge_all(kafka: str, group: str, name: str) -> None:
     with closing(reader(kafka, group)) as consumer:
         places = [TopicPartition(name, number) for number in range(FEW)]
-        ends = [
-            TopicPartition(name, place.partition, consumer.get_watermark_offsets(place, timeout=LIMIT_S)[1])
-            for place in places
-        ]
+        ends = [TopicPartition(name, place.partition, bounds(consumer, place)[1]) for place in places]
         consumer.commit(offsets=ends, asynchronous=False)
 
 

@@ -255,25 +255,26 @@ def test_readers_behind_a_dead_connection(
     reader = TopicReader(behind.front, SOON, "region-sync.events.r1")
     unread = Unread(behind.front, {}, "r1", 10)
     monkeypatch.setattr(bus_module, "TIMEOUT_S", 20.0)
-    reader.start(None)
+    wait_until(lambda: goes(reader.start, None), LIMIT_S, "the new topic's leaders know of it")
     monkeypatch.setattr(bus_module, "TIMEOUT_S", 1.0)
     link.fail(Fault.HALF_OPEN)
     with pytest.raises(TemporaryError):
         reader.mark_end()
     assert not unread.has_room()
     link.heal()
-
-    def reads() -> bool:
-        try:
-            reader.mark_end()
-        except TemporaryError:
-            return False
-        return True
-
-    wait_until(reads, LIMIT_S, "the topic's end")
+    wait_until(lambda: goes(reader.mark_end), LIMIT_S, "the topic's end")
     wait_until(unread.has_room, LIMIT_S, "room")
     reader.close()
     unread.close()
+
+
+def goes(ask: Callable[..., object], *arguments: object) -> bool:
+    """Whether Kafka answers."""
+    try:
+        ask(*arguments)
+    except TemporaryError:
+        return False
+    return True
 
 
 # --- RabbitMQ

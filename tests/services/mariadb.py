@@ -52,6 +52,7 @@ class MariaDB(Service):
                 "--no-defaults",
                 f"--datadir={data}",
                 f"--user={self._user()}",
+                f"--tmpdir={self._own_tmp()}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
@@ -75,6 +76,7 @@ class MariaDB(Service):
             "--no-defaults",
             f"--datadir={data}",
             f"--user={self._user()}",
+            f"--tmpdir={self._own_tmp()}",
             f"--port={self.ports['mysql']}",
             f"--init-file={self.folder / 'access.sql'}",
             "--bind-address=127.0.0.1",
@@ -98,6 +100,12 @@ class MariaDB(Service):
                 return len(greeting) == 5 and greeting[4] == PROTOCOL_VERSION
         except OSError:
             return False
+
+    def _own_tmp(self) -> Path:
+        """A server that starts removes what others, it thinks, left behind in theirs."""
+        folder = self.folder / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _user(self) -> str:
         return "root" if os.geteuid() == 0 else str(os.geteuid())

@@ -129,7 +129,16 @@ class Topics:
 
     def _led(self, topic: str) -> bool:
         found = self._admin.list_topics(topic, timeout=LIMIT_S).topics[topic]
-        return len(found.partitions) > 0 and all(part.leader >= 0 for part in found.partitions.values())
+        led = len(found.partitions) > 0 and all(part.leader >= 0 for part in found.partitions.values())
+        return led and self._answers(topic)
+
+    def _answers(self, topic: str) -> bool:
+        """A broker hears a moment after everybody else that it leads a new partition."""
+        with self._reader() as reader:
+            try:
+                return all(map(reader.get_watermark_offsets, _parts(topic)))
+            except KafkaException:
+                return False
 
     def delete(self) -> None:
         for gone in self._admin.delete_topics([self.events]).values():
