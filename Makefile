@@ -23,7 +23,7 @@ demo: $(VENV)/.runtime  ## install, then the main job over three simulated regio
 	@$(VENV)/bin/region-sync demo $(ARGS)
 
 test: venv  ## install, provision services, run every test but the slow ones; stop what was not running before
-	@$(PY) -m tests.services run $(PY) -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	@$(PY) -m tests.services run $(PY) -m pytest -m "not slow" $(ARGS)
 
 test-long: venv  ## the long forms of tests: thousands of changes and schedules
 	@$(PY) -m tests.services run $(PY) -m pytest -m slow $(ARGS)

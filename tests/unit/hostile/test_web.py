@@ -133,7 +133,6 @@ async def test_any_body_is_answered(bomb: str, site: Site, engine: Engine) -> No
     assert acts(engine) == FURNISHED
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of headers that nothing could print
 async def test_damaged_bodies_are_answered(site: Site, engine: Engine) -> None:  # noqa: F811
     furnish(engine)
     form = b'--b\r\nContent-Disposition: form-data; name="who"\r\n\r\nann\r\n--b--\r\n'
