@@ -29,6 +29,7 @@ from pipeline.moving import Mover
 from pipeline.outbox.engine import migrate, open_database
 from pipeline.reach import Kafka
 from pipeline.settings import Settings
+from pipeline.worker import STOP_LIMIT_S
 
 LOOK_EVERY_S: Final = 0.3
 GONE_LIMIT_S: Final = 2 * SESSION_S
@@ -36,7 +37,6 @@ GONE_LIMIT_S: Final = 2 * SESSION_S
 LOOK_AT_GROUPS_S: Final = 2.0
 STILL_LIMIT_S: Final = 120.0
 """So long without an observation merged: something is in the way."""
-STOP_LIMIT_S: Final = 10.0
 
 Told = Callable[[str], None]
 

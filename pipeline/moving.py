@@ -62,10 +62,13 @@ class Mover:
             return 0
         taken = _Taken()
         producer = Producer({**PRODUCER, **self._reach})
-        for message in self._read(topic, astray):
-            _write_again(producer, topic, message, taken)
-        producer.flush()
-        producer.close()
+        try:
+            for message in self._read(topic, astray):
+                _write_again(producer, topic, message, taken)
+            producer.flush()
+        finally:
+            producer.purge()  # cut short: or closing would wait for what Kafka does not take
+            producer.close()
         taken.check()
         self._acknowledge(topic, astray)
         return taken.count
