@@ -8,10 +8,16 @@ exchanged or moved in the middle of their work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from pipeline.sandbox.launch import SimulatedRegion
-from tests.e2e.harness import LOOK_EVERY_S, SYNC, Person, until
+from pipeline.outbox.engine import open_database
+from pipeline.sandbox.launch import SimulatedRegion, simulated_regions
+from tests.e2e.harness import LOOK_EVERY_S, SYNC, Person, Processes, parts, people, settled, tree, until
 
 USERS = 12
 BREATH_S = 0.2
@@ -89,3 +95,49 @@ async def reached(watch: Watch, region: SimulatedRegion, counting: Counting, wha
     now = counting.round + 1
     await until(lambda: min(watch.counts(region), default=0) >= now, what)
     await asyncio.sleep(LOOK_EVERY_S)
+
+
+@dataclass
+class World:
+    """Two regions, the whole pipeline between them, and somebody who counts in the first. `states`: of the
+    outbox's rows, once all is at rest."""
+
+    regions: Sequence[SimulatedRegion]
+    settings: dict[str, Any]
+    processes: Processes
+    watch: Watch
+    counting: Counting
+    states: Counter[str] = field(default_factory=Counter)
+
+
+@asynccontextmanager
+async def counted(
+    folder: Path, names: tuple[str, str], services: Mapping[str, Any], more: Mapping[str, list[str]]
+) -> AsyncIterator[World]:
+    """While somebody counts. `services`: the database's URL, and settings of Kafka; `more`: processes
+    besides. At the end all is settled, nothing fell back, both regions hold the last count, and all processes
+    end well."""
+    async with simulated_regions(2, names=names) as regions, people(regions) as persons:
+        settings = tree(regions, web={"port": None}, **services)
+        engine = open_database(services["database"])
+        processes = Processes(folder, settings, {**parts(regions), **more})
+        watch = Watch(regions)
+        looking = asyncio.create_task(watch.look())
+        try:
+            counting = await begun(regions, persons[0])
+            stop = asyncio.Event()
+            going = asyncio.create_task(counting.go_on(stop))
+            world = World(regions, settings, processes, watch, counting)
+            yield world
+            stop.set()
+            await going
+            world.states = await settled(regions, engine)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{processes.logs()}") from error
+        finally:
+            looking.cancel()
+            codes = processes.stop()
+            engine.dispose()
+    assert watch.fell == []
+    assert [watch.counts(region) for region in regions] == [[counting.round] * USERS] * 2
+    assert set(codes.values()) == {0}, "and the watchdogs left them alone"

@@ -4,9 +4,7 @@ processes."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,11 +12,9 @@ import pytest
 import yaml
 
 from pipeline.core import topics
-from pipeline.outbox.engine import open_database
 from pipeline.progress import Progress
-from pipeline.sandbox.launch import simulated_regions
-from tests.e2e.counting import USERS, Watch, begun, counting_goes_on, reached
-from tests.e2e.harness import Processes, parts, people, region_sync, settled, tree, until
+from tests.e2e.counting import counted, counting_goes_on, reached
+from tests.e2e.harness import region_sync, until
 from tests.services.kafka import Kafka
 
 pytestmark = pytest.mark.services
@@ -37,56 +33,34 @@ async def test_what_waits_in_topics_that_grow_is_neither_lost_nor_read_out_of_or
 
 
 async def grown(folder: Path, kafka: str, database_url: str) -> None:
-    names = tuple(f"g{uuid.uuid4().hex[:6]}{number}" for number in (1, 2))
-    first, second = names
-    async with simulated_regions(2, names=names) as regions, people(regions) as persons:
-        settings = tree(regions, database_url, kafka=kafka, partitions=FEW, web={"port": None})
-        engine = open_database(database_url)
-        processes = Processes(folder, settings, parts(regions))
-        watch = Watch(regions)
-        looking = asyncio.create_task(watch.look())
-        try:
-            counting = await begun(regions, persons[0])
-            stop = asyncio.Event()
-            going = asyncio.create_task(counting.go_on(stop))
-            await counting_goes_on(counting)
-            processes.kill(f"worker-{second}")
-            await piled_up(kafka, topics.region_group(second), [topics.desired(second)])
-            processes.kill("hub")
-            await piled_up(kafka, topics.HUB_GROUP, [topics.OBSERVATIONS])
-            processes.kill(f"worker-{first}")
-            await piled_up(kafka, topics.region_group(first), [topics.events(first)])
+    first, second = (f"g{uuid.uuid4().hex[:6]}{number}" for number in (1, 2))
+    services = {"database": database_url, "kafka": kafka, "partitions": FEW}
+    async with counted(folder, (first, second), services, {}) as world:
+        processes, counting = world.processes, world.counting
+        await counting_goes_on(counting)
+        processes.kill(f"worker-{second}")
+        await piled_up(kafka, topics.region_group(second), topics.desired(second))
+        processes.kill("hub")
+        await piled_up(kafka, topics.HUB_GROUP, topics.OBSERVATIONS)
+        processes.kill(f"worker-{first}")
+        await piled_up(kafka, topics.region_group(first), topics.events(first))
 
-            processes.settings.write_text(yaml.safe_dump(settings | {"partitions": MORE}))
-            code, told = await region_sync(folder, "grow")
-            again = await region_sync(folder, "grow")
-            for name in parts(regions):
-                if not name.startswith("bridge"):
-                    processes.start(name)
-            await counting_goes_on(counting)
-            await reached(watch, regions[1], counting, "what is new arrives")
-            stop.set()
-            await going
-            states = await settled(regions, engine)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{processes.logs()}") from error
-        finally:
-            looking.cancel()
-            codes = processes.stop()
-            engine.dispose()
+        processes.settings.write_text(yaml.safe_dump(world.settings | {"partitions": MORE}))
+        code, told = await region_sync(folder, "grow")
+        again = await region_sync(folder, "grow")
+        for name in ("hub", f"worker-{first}", f"worker-{second}"):
+            processes.start(name)
+        await counting_goes_on(counting)
+        await reached(world.watch, world.regions[1], counting, "what is new arrives")
     assert (code, told["partitions"], set(told["before"].values())) == (0, MORE, {FEW})
     assert told["merged"] >= WAITING
     assert {topics.events(first), topics.desired(second)} <= set(told["moved"])
     assert (again[0], again[1]["merged"], again[1]["before"]) == (0, 0, {})
     assert set(again[1]["moved"]) <= {topics.events(first)}, "what the bridge wrote by what it had last heard"
-    assert watch.fell == []
-    assert [watch.counts(region) for region in regions] == [[counting.round] * USERS] * 2
-    assert states["dead"] == 0
-    assert set(codes.values()) == {0}
+    assert world.states["dead"] == 0
 
 
-async def piled_up(kafka: str, group: str, names: Sequence[str]) -> None:
+async def piled_up(kafka: str, group: str, topic: str) -> None:
     """Nobody reads there, and more and more waits."""
     with closing(Progress(kafka, {"log_level": "2"})) as progress:
-        for name in names:
-            await until(lambda name=name: progress.lag(group, name) >= WAITING, f"{name} fills")
+        await until(lambda: progress.lag(group, topic) >= WAITING, f"{topic} fills")
