@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+from pipeline.config.region import Region
+from pipeline.core import capacity, sizing
 from pipeline.core.sizing import Load, size
+from pipeline.outbox.decisions import KEPT_ROWS
+from pipeline.settings import PARTITIONS, Retention
 from tests.scaling import PAGE, written
 
 
@@ -22,3 +26,11 @@ def test_what_the_page_says_of_the_database_is_what_the_model_says() -> None:
     one = size(Load(1, regions, 50, peak=1))
     assert changes == round(1 / one.database_cores, -1)
     assert kib == round(one.log_mib_per_s * 1024)
+
+
+def test_what_it_takes_for_the_defaults_are_the_defaults() -> None:
+    """The core knows no settings, so they stand there once more."""
+    assert Region.model_fields["lanes"].default == sizing.LANES_LEAST
+    assert sizing.PARTITIONS_LEAST == PARTITIONS
+    assert Retention.model_fields["outbox_days"].default == sizing.DAYS
+    assert capacity.DECISIONS_KEPT == KEPT_ROWS
